@@ -1,0 +1,199 @@
+//! A real cluster: Apache Kafka, Redpanda, whatever speaks the protocol.
+
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+
+use super::client::{self, ClientErrors};
+use super::control::{is_passing, is_unknown_topic};
+use super::{Broker, Capabilities, Control, Creation, Secret, Shape, properties};
+use crate::error::{Error, Result};
+use crate::wait::{self, Deadline};
+
+/// How many of a kind one delete request names at most, so that no request grows without bound.
+const BATCH: usize = 500;
+
+pub(crate) struct Cluster {
+    control: Control,
+    admin: AdminClient<ClientErrors>,
+    config: ClientConfig,
+    name: String,
+    bootstrap_servers: String,
+}
+
+impl Cluster {
+    /// Connects, and fails within the deadline if nobody answers; there is no fall-back to the embedded broker.
+    pub(crate) fn connect(
+        bootstrap_servers: &str,
+        properties_file: Option<&Path>,
+        overrides: &[(String, Secret)],
+        deadline: Deadline,
+    ) -> Result<Self> {
+        let name = format!("broker {bootstrap_servers}");
+        let mut config = ClientConfig::new();
+        if let Some(path) = properties_file {
+            for (key, value) in properties::read(path)? {
+                config.set(key, value.0);
+            }
+        }
+        for (key, value) in overrides {
+            config.set(key, &value.0);
+        }
+        config.set("bootstrap.servers", bootstrap_servers);
+
+        let mut own = config.clone();
+        own.set("client.id", "rstest-kafka-control");
+        let control = Control::new(own.clone(), &name)?;
+        control.cluster_id(deadline)?;
+        let admin = client::create(&own, ClientErrors::default(), "admin client", &name)?;
+        Ok(Self { control, admin, config, name, bootstrap_servers: bootstrap_servers.to_owned() })
+    }
+
+    fn options(deadline: Deadline) -> AdminOptions {
+        let remaining = deadline.remaining().max(Duration::from_millis(1));
+        AdminOptions::new().operation_timeout(Some(remaining)).request_timeout(Some(remaining))
+    }
+
+    /// Waits for an admin call a little longer than the call itself, which then says why it failed.
+    fn wait<T>(&self, call: impl Future<Output = KafkaResult<T>>, deadline: Deadline) -> Result<T, KafkaError> {
+        let patience = Deadline::after(deadline.remaining() + Duration::from_millis(200));
+        wait::block_on(call, patience).unwrap_or(Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)))
+    }
+
+    fn refused(&self, name: &str, shape: &Shape, code: RDKafkaErrorCode) -> Error {
+        let advice = match code {
+            RDKafkaErrorCode::InvalidReplicationFactor => {
+                let asked = shape.replication_factor.map_or("the broker's default".to_owned(), |n| n.to_string());
+                format!("the replication factor is {asked}; it takes at most as many as there are brokers")
+            }
+            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                "the user needs the right to create topics of this prefix".to_owned()
+            }
+            RDKafkaErrorCode::PolicyViolation => "the cluster's create.topic.policy refuses it".to_owned(),
+            RDKafkaErrorCode::InvalidConfig => "a topic configuration is not one that this broker takes".to_owned(),
+            RDKafkaErrorCode::InvalidPartitions => format!("it was asked for with {} partitions", shape.partitions),
+            _ => String::new(),
+        };
+        Error::Broker {
+            action: format!("create topic {name:?}"),
+            broker: self.name.clone(),
+            advice,
+            source: Some(KafkaError::AdminOp(code)),
+        }
+    }
+
+    /// Deletes in batches until nothing is left that a second try could help, or the deadline has passed.
+    fn delete<'n, F>(
+        &self,
+        names: &'n [String],
+        deadline: Deadline,
+        is_gone: impl Fn(RDKafkaErrorCode) -> bool,
+        mut delete: impl FnMut(&[&'n str]) -> F,
+    ) -> Vec<(String, String)>
+    where
+        F: Future<Output = KafkaResult<Vec<Result<String, (String, RDKafkaErrorCode)>>>>,
+    {
+        let mut left = Vec::new();
+        for batch in names.chunks(BATCH) {
+            let mut todo: Vec<&str> = batch.iter().map(String::as_str).collect();
+            while !todo.is_empty() {
+                let (mut again, mut failed) = (Vec::new(), Vec::new());
+                let passing = |code| is_passing(code) && !deadline.has_passed();
+                match self.wait(delete(&todo), deadline) {
+                    Ok(results) => {
+                        for (name, code) in results.into_iter().filter_map(Result::err) {
+                            let known = todo.iter().copied().find(|known| **known == *name);
+                            match known {
+                                _ if is_gone(code) => {}
+                                Some(known) if passing(code) => again.push(known),
+                                _ => failed.push((name, code.to_string())),
+                            }
+                        }
+                    }
+                    Err(KafkaError::AdminOp(code)) if passing(code) => again.clone_from(&todo),
+                    Err(error) => failed.extend(todo.iter().map(|name| ((*name).to_owned(), error.to_string()))),
+                }
+                left.extend(failed);
+                if !again.is_empty() {
+                    deadline.pause(Duration::from_millis(50));
+                }
+                todo = again;
+            }
+        }
+        left
+    }
+}
+
+impl Broker for Cluster {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    fn client_config(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { delete_topics: true, delete_groups: true, topic_config: true, outlives_process: true }
+    }
+
+    fn control(&self) -> &Control {
+        &self.control
+    }
+
+    fn create_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<Creation> {
+        let replication = TopicReplication::Fixed(shape.replication_factor.unwrap_or(-1));
+        let mut topic = NewTopic::new(name, shape.partitions, replication);
+        for (key, value) in &shape.config {
+            topic = topic.set(key, value);
+        }
+        loop {
+            let created = self.admin.create_topics([&topic], &Self::options(deadline));
+            let code = match self.wait(created, deadline) {
+                Ok(results) => match results.into_iter().next() {
+                    Some(Err((_, code))) => code,
+                    _ => return Ok(Creation::Created),
+                },
+                Err(error) => match error.rdkafka_error_code() {
+                    Some(code) => code,
+                    None => return Err(self.control.failed(format!("create topic {name:?}"), error)),
+                },
+            };
+            match code {
+                RDKafkaErrorCode::TopicAlreadyExists => return Ok(Creation::AlreadyExists),
+                code if is_passing(code) && !deadline.has_passed() => deadline.pause(Duration::from_millis(50)),
+                code if is_passing(code) => {
+                    return Err(self.control.unreachable(deadline, Some(KafkaError::AdminOp(code))));
+                }
+                code => return Err(self.refused(name, shape, code)),
+            }
+        }
+    }
+
+    fn delete_topics(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)> {
+        self.delete(names, deadline, is_unknown_topic, |batch| {
+            self.admin.delete_topics(batch, &Self::options(deadline))
+        })
+    }
+
+    fn delete_groups(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)> {
+        let is_gone = |code| code == RDKafkaErrorCode::GroupIdNotFound;
+        self.delete(names, deadline, is_gone, |batch| self.admin.delete_groups(batch, &Self::options(deadline)))
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The configuration may hold secrets.
+        f.debug_struct("Cluster").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,229 @@
+//! The connection that never fetches.
+//!
+//! A broker answers the requests of one connection in their order, so a question on a consumer's own connection waits
+//! behind its long-poll Fetch: 499 ms at librdkafka's default `fetch.wait.max.ms`, against 0.15 ms here.
+
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::bindings as rdsys;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::client::{self, ClientErrors};
+use crate::error::{Error, Result};
+use crate::wait::Deadline;
+
+/// How long to let a broker be between two looks at something that is still coming.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none takes a lock.
+pub(crate) struct Control {
+    client: BaseConsumer<ClientErrors>,
+    broker: String,
+}
+
+/// What a broker's metadata say of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Partitions {
+    /// There is no such topic, or it is not known yet.
+    Unknown,
+    /// So many partitions, of which some have no leader yet.
+    Electing,
+    /// So many partitions, all with a leader.
+    Ready(i32),
+}
+
+impl Control {
+    pub(crate) fn new(mut config: ClientConfig, broker: &str) -> Result<Self> {
+        // Without it the end of a partition would be its last stable offset, and the messages of a transaction that is
+        // still open would slip past a fence.
+        config.set("isolation.level", "read_uncommitted");
+        let client = client::create(&config, ClientErrors::default(), "control client", broker)?;
+        Ok(Self { client, broker: broker.to_owned() })
+    }
+
+    /// The same connection under the name that its broker turned out to have.
+    pub(crate) fn renamed(mut self, broker: &str) -> Self {
+        broker.clone_into(&mut self.broker);
+        self
+    }
+
+    pub(crate) fn client(&self) -> &BaseConsumer<ClientErrors> {
+        &self.client
+    }
+
+    /// Waits until the broker answers, and returns its cluster's id.
+    pub(crate) fn cluster_id(&self, deadline: Deadline) -> Result<String> {
+        self.client.client().fetch_cluster_id(deadline.remaining()).ok_or_else(|| self.unreachable(deadline, None))
+    }
+
+    /// What the broker's metadata say of the topic now; never makes it.
+    pub(crate) fn partitions(&self, topic: &str, deadline: Deadline) -> Result<Partitions> {
+        let metadata = match self.client.fetch_metadata(Some(topic), deadline.remaining()) {
+            Ok(metadata) => metadata,
+            Err(KafkaError::MetadataFetch(code)) if is_unknown_topic(code) => return Ok(Partitions::Unknown),
+            Err(error) => return Err(self.unreachable(deadline, Some(error))),
+        };
+        let Some(topic) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            return Ok(Partitions::Unknown);
+        };
+        if let Some(error) = topic.error() {
+            let code = RDKafkaErrorCode::from(error);
+            return match code {
+                code if is_unknown_topic(code) => Ok(Partitions::Unknown),
+                RDKafkaErrorCode::LeaderNotAvailable => Ok(Partitions::Electing),
+                code => Err(self
+                    .failed(format!("read the metadata of topic {:?}", topic.name()), KafkaError::MetadataFetch(code))),
+            };
+        }
+        let led = |partition: &rdkafka::metadata::MetadataPartition| partition.leader() >= 0;
+        match topic.partitions() {
+            [] => Ok(Partitions::Unknown),
+            partitions if partitions.iter().all(led) => Ok(Partitions::Ready(partitions.len() as i32)),
+            _ => Ok(Partitions::Electing),
+        }
+    }
+
+    /// Waits until the topic exists and each of its partitions has a leader; returns how many they are.
+    pub(crate) fn wait_for_leaders(&self, topic: &str, deadline: Deadline) -> Result<i32> {
+        loop {
+            if let Partitions::Ready(partitions) = self.partitions(topic, deadline)? {
+                return Ok(partitions);
+            }
+            if deadline.has_passed() {
+                return Err(Error::Broker {
+                    action: format!("find topic {topic:?} with a leader for each partition"),
+                    broker: self.broker.clone(),
+                    advice: format!(
+                        "it does not within {:?}; a topic that was only named exists once the service has made it",
+                        deadline.allowed()
+                    ),
+                    source: None,
+                });
+            }
+            deadline.pause(LOOK_AGAIN);
+        }
+    }
+
+    /// The end offset of each partition of a topic that has leaders: one request per broker.
+    ///
+    /// `Ok(None)` when the broker says that there is no such topic.
+    pub(crate) fn end_offsets(&self, topic: &str, partitions: i32, deadline: Deadline) -> Result<Option<Vec<i64>>> {
+        loop {
+            let error = match self.ask_end_offsets(topic, partitions, deadline) {
+                Ok(offsets) => return Ok(Some(offsets)),
+                Err(error) => error,
+            };
+            match error.rdkafka_error_code() {
+                Some(code) if is_unknown_topic(code) => return Ok(None),
+                Some(code) if is_passing(code) && !deadline.has_passed() => deadline.pause(LOOK_AGAIN),
+                Some(code) if is_passing(code) => return Err(self.unreachable(deadline, Some(error))),
+                _ => return Err(self.failed(format!("read the end offsets of topic {topic:?}"), error)),
+            }
+        }
+    }
+
+    fn ask_end_offsets(&self, topic: &str, partitions: i32, deadline: Deadline) -> Result<Vec<i64>, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(partitions as usize);
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, partition, Offset::End)?;
+        }
+        let answer = self.client.offsets_for_times(list, deadline.remaining())?;
+        let mut offsets = vec![0; partitions as usize];
+        for element in answer.elements_for_topic(topic) {
+            element.error()?;
+            match element.offset() {
+                Offset::Offset(offset) => offsets[element.partition() as usize] = offset,
+                _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable)),
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// The native handle, for calls that rdkafka does not wrap; valid as long as `self`.
+    pub(crate) fn native(&self) -> *mut rdsys::rd_kafka_t {
+        self.client.client().native_ptr()
+    }
+
+    /// An error of something that this broker was asked for.
+    pub(crate) fn failed(&self, action: String, source: KafkaError) -> Error {
+        Error::Broker { action, broker: self.broker.clone(), advice: String::new(), source: Some(source) }
+    }
+
+    /// The broker did not answer: with what the client says about it, such as a refused password.
+    pub(crate) fn unreachable(&self, deadline: Deadline, source: Option<KafkaError>) -> Error {
+        let last = self.last_error();
+        if let Some((error, reason)) = &last
+            && matches!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
+            )
+        {
+            return Error::Broker {
+                action: "log in".to_owned(),
+                broker: self.broker.clone(),
+                advice: format!("check the credentials in the client properties ({})", redact(reason)),
+                source: Some(error.clone()),
+            };
+        }
+        Error::Unreachable {
+            broker: self.broker.clone(),
+            waited: deadline.allowed(),
+            source: last.map(|(error, _)| error).or(source),
+        }
+    }
+
+    /// What the client reported last; its events wait on a queue that somebody has to look at.
+    fn last_error(&self) -> Option<(KafkaError, String)> {
+        while self.client.poll(Duration::ZERO).is_some() {}
+        self.client.context().last()
+    }
+}
+
+/// The text of an authentication error may repeat what was sent: only its first sentence, without quoted parts.
+fn redact(reason: &str) -> String {
+    let reason = reason.split(':').next_back().unwrap_or(reason).trim();
+    reason.split('"').step_by(2).collect::<Vec<_>>().join("…")
+}
+
+pub(crate) fn is_unknown_topic(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopicId
+    )
+}
+
+/// Errors that pass by themselves: an election, a broker that restarts, a client that has not connected yet.
+pub(crate) fn is_passing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::OffsetNotAvailable
+            | RDKafkaErrorCode::BrokerNotAvailable
+            | RDKafkaErrorCode::ReplicaNotAvailable
+            | RDKafkaErrorCode::NetworkException
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::WaitingForCoordinator
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+            | RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::FencedLeaderEpoch
+            | RDKafkaErrorCode::UnknownLeaderEpoch
+    )
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("broker", &self.broker).finish_non_exhaustive()
+    }
+}

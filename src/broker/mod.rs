@@ -1,0 +1,73 @@
+//! What a broker must do for a harness, whatever it is; the lowest layer, which knows none of the others.
+
+mod client;
+mod cluster;
+mod control;
+mod embedded;
+mod properties;
+
+use std::fmt::Debug;
+
+use rdkafka::ClientConfig;
+
+pub(crate) use self::client::{ClientErrors, Secret, create as create_client};
+pub(crate) use self::cluster::Cluster;
+pub(crate) use self::control::{Control, Partitions, is_passing, is_unknown_topic};
+pub(crate) use self::embedded::Embedded;
+
+use crate::error::Result;
+use crate::wait::Deadline;
+
+/// What a broker can do; asked of it, never guessed from its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Topics can be deleted while it runs.
+    pub delete_topics: bool,
+    /// Groups can be deleted while it runs.
+    pub delete_groups: bool,
+    /// Topics take configurations such as `cleanup.policy`.
+    pub topic_config: bool,
+    /// It outlives this process, and with it what is not deleted.
+    pub outlives_process: bool,
+}
+
+/// A topic in the shape in which it is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) partitions: i32,
+    /// `None`: the broker's default.
+    pub(crate) replication_factor: Option<i32>,
+    pub(crate) config: Vec<(String, String)>,
+}
+
+/// Whether a topic that was asked for is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creation {
+    Created,
+    AlreadyExists,
+}
+
+pub(crate) trait Broker: Debug + Send + Sync {
+    /// What messages call it: `embedded broker 127.0.0.1:34567`, `broker kafka:9092`.
+    fn name(&self) -> &str;
+
+    fn bootstrap_servers(&self) -> &str;
+
+    /// How any client reaches it; a consumer's fetch wait included where the broker needs a short one.
+    fn client_config(&self) -> ClientConfig;
+
+    fn capabilities(&self) -> Capabilities;
+
+    /// The connection that never fetches.
+    fn control(&self) -> &Control;
+
+    /// Asks for one topic; it need not have leaders yet.
+    fn create_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<Creation>;
+
+    /// Deletes topics in one request; a missing one counts as deleted. Returns those that are left, with the reason.
+    fn delete_topics(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)>;
+
+    /// The same for groups.
+    fn delete_groups(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)>;
+}

@@ -1,0 +1,400 @@
+//! Settings: the builder first, then the environment, then the default.
+//!
+//! The environment is an argument: [`Environment::of_process`] is the only place that reads the process's.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::topic::{self, NamePart};
+use crate::worker::{RunId, WorkerId};
+
+/// The prefix of all variables of this crate.
+const PREFIX: &str = "RSTEST_KAFKA_";
+
+/// Each variable without its prefix, with what it takes.
+const VARIABLES: &[(&str, &str)] = &[
+    ("BOOTSTRAP_SERVERS", "host:port, several with commas between them"),
+    ("PROPERTIES", "the path of a Java-style client .properties file"),
+    ("EMBEDDED_BROKERS", "a whole number from 1 to 9"),
+    ("TOPIC_PREFIX", "letters, digits, '.', '_' and '-'"),
+    ("GROUP_PREFIX", "letters, digits, '.', '_' and '-'"),
+    ("WORKER_ID", "letters, digits, '.', '_' and '-'"),
+    ("PARTITIONS", "a whole number from 1 to 1000"),
+    ("REPLICATION_FACTOR", "a whole number from 1 to 32767"),
+    ("TIMEOUT_MS", "milliseconds, a whole number from 1 to 600000"),
+    ("EXIT_DEADLINE_MS", "milliseconds, a whole number from 1 to 600000"),
+    ("MAX_IDLE_CONSUMERS", "a whole number from 0 to 10000"),
+    ("KEEP_TOPICS", "never, failed or always"),
+    ("REPORT", "off or summary"),
+    ("STATE_DIR", "the path of a folder"),
+];
+
+/// The variables that this crate looks at, read once and passed in from then on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    variables: BTreeMap<String, Option<String>>,
+}
+
+impl Environment {
+    /// The environment of this process: the one place that reads it.
+    pub(crate) fn of_process() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| {
+                // A name that is not UTF-8 cannot be one of ours; a value that is not is kept as unreadable.
+                Some((name.into_string().ok()?, value.into_string().ok()))
+            })
+            .collect();
+        Self { variables }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect();
+        Self { variables }
+    }
+
+    /// The value of a variable of the runner's; empty counts as unset, as in a shell's `VAR= command`.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name)?.as_deref().filter(|value| !value.is_empty())
+    }
+
+    /// The value of `RSTEST_KAFKA_{name}`, parsed; an unreadable one is an error that names it.
+    fn setting<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+        let variable = format!("{PREFIX}{name}");
+        let takes = VARIABLES.iter().find(|(known, _)| *known == name).map_or("", |(_, takes)| takes);
+        let Some(value) = self.variables.get(&variable) else { return Ok(None) };
+        let error = |value: &str| Error::Config {
+            setting: variable.clone(),
+            value: value.to_owned(),
+            takes: format!("it takes {takes}"),
+        };
+        let value = value.as_deref().ok_or_else(|| error("(not UTF-8)"))?;
+        if value.is_empty() {
+            return Ok(None);
+        }
+        parse(value).map(Some).ok_or_else(|| error(value))
+    }
+
+    /// Refuses variables with our prefix that we do not know: a misspelt one would be silently without effect.
+    fn refuse_unknown(&self) -> Result<()> {
+        let unknown = self.variables.keys().find(|name| {
+            name.strip_prefix(PREFIX).is_some_and(|rest| !VARIABLES.iter().any(|(known, _)| *known == rest))
+        });
+        let Some(unknown) = unknown else { return Ok(()) };
+        let known: Vec<String> = VARIABLES.iter().map(|(name, _)| format!("{PREFIX}{name}")).collect();
+        Err(Error::Config {
+            setting: unknown.clone(),
+            value: self.variables[unknown].clone().unwrap_or_default(),
+            takes: format!("no such variable; known are {}", known.join(", ")),
+        })
+    }
+}
+
+/// When topics outlive the process that made them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum KeepTopics {
+    /// All are deleted at exit: the default.
+    #[default]
+    Never,
+    /// Those of failed leases are kept, and named on stderr at exit.
+    Failed,
+    /// None is deleted.
+    Always,
+}
+
+impl FromStr for KeepTopics {
+    type Err = ();
+
+    fn from_str(value: &str) -> Result<Self, ()> {
+        match value {
+            "never" => Ok(Self::Never),
+            "failed" => Ok(Self::Failed),
+            "always" => Ok(Self::Always),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What is told on stderr at exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Report {
+    /// Nothing: the default.
+    #[default]
+    Off,
+    /// A few lines: tests, workers, topics and consumers made and reused.
+    Summary,
+}
+
+impl FromStr for Report {
+    type Err = ();
+
+    fn from_str(value: &str) -> Result<Self, ()> {
+        match value {
+            "off" => Ok(Self::Off),
+            "summary" => Ok(Self::Summary),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What the builder was told; `None` leaves a setting to the environment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) bootstrap_servers: Option<String>,
+    pub(crate) properties_file: Option<PathBuf>,
+    pub(crate) properties: Vec<(String, crate::broker::Secret)>,
+    pub(crate) embedded_brokers: Option<usize>,
+    pub(crate) topic_prefix: Option<String>,
+    pub(crate) group_prefix: Option<String>,
+    pub(crate) worker_id: Option<String>,
+    pub(crate) partitions: Option<i32>,
+    pub(crate) replication_factor: Option<i32>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) exit_deadline: Option<Duration>,
+    pub(crate) max_idle_consumers: Option<usize>,
+    pub(crate) keep_topics: Option<KeepTopics>,
+    pub(crate) report: Option<Report>,
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Every setting of a harness, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// `None`: the embedded broker.
+    pub(crate) bootstrap_servers: Option<String>,
+    pub(crate) properties_file: Option<PathBuf>,
+    pub(crate) properties: Vec<(String, crate::broker::Secret)>,
+    pub(crate) embedded_brokers: usize,
+    pub(crate) topic_prefix: String,
+    pub(crate) group_prefix: String,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) run_id: RunId,
+    pub(crate) partitions: i32,
+    /// `None`: the broker's default.
+    pub(crate) replication_factor: Option<i32>,
+    pub(crate) timeout: Duration,
+    pub(crate) exit_deadline: Duration,
+    pub(crate) max_idle_consumers: usize,
+    pub(crate) keep_topics: KeepTopics,
+    pub(crate) report: Report,
+}
+
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+impl Config {
+    /// Builder, then environment, then default; the first value that is not taken is the error.
+    pub(crate) fn resolve(settings: &Settings, environment: &Environment) -> Result<Self> {
+        environment.refuse_unknown()?;
+        // Both are read even where the builder wins: an unreadable variable is a mistake whoever wins.
+        let number = |name, range: std::ops::RangeInclusive<u64>| {
+            environment.setting(name, |value| value.parse().ok().filter(|number| range.contains(number)))
+        };
+        let text = |name| environment.setting(name, |value| Some(value.to_owned()));
+        let milliseconds = |name| Ok::<_, Error>(number(name, 1..=600_000)?.map(Duration::from_millis));
+
+        let partitions_variable = number("PARTITIONS", 1..=1_000)?;
+        let partitions = in_range("Harness::builder().partitions", settings.partitions, 1, 1_000, partitions_variable)?;
+        let replication_variable = number("REPLICATION_FACTOR", 1..=32_767)?;
+        let replication_factor = in_range(
+            "Harness::builder().replication_factor",
+            settings.replication_factor,
+            1,
+            32_767,
+            replication_variable,
+        )?;
+        let embedded_brokers = match (settings.embedded_brokers, number("EMBEDDED_BROKERS", 1..=9)?) {
+            (Some(brokers), _) if !(1..=9).contains(&brokers) => {
+                return Err(Error::Config {
+                    setting: "Harness::builder().embedded_brokers".to_owned(),
+                    value: brokers.to_string(),
+                    takes: "it takes 1 to 9".to_owned(),
+                });
+            }
+            (Some(brokers), _) => brokers,
+            (None, variable) => variable.unwrap_or(1) as usize,
+        };
+        let timeout = duration("timeout", settings.timeout, milliseconds("TIMEOUT_MS")?)?;
+        let exit_deadline = duration("exit_deadline", settings.exit_deadline, milliseconds("EXIT_DEADLINE_MS")?)?;
+        let max_idle_variable = number("MAX_IDLE_CONSUMERS", 0..=10_000)?.map(|number| number as usize);
+        let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
+        let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
+        text("STATE_DIR")?;
+
+        // An embedded broker that is asked for by name wins over a cluster from the environment.
+        let bootstrap_variable = text("BOOTSTRAP_SERVERS")?;
+        let bootstrap_servers = match (&settings.bootstrap_servers, settings.embedded_brokers) {
+            (Some(servers), _) => Some(servers.clone()),
+            (None, Some(_)) => None,
+            (None, None) => bootstrap_variable,
+        };
+        if bootstrap_servers.as_deref().is_some_and(|servers| servers.trim().is_empty()) {
+            return Err(Error::Config {
+                setting: "Harness::builder().bootstrap_servers".to_owned(),
+                value: String::new(),
+                takes: "it takes host:port, several with commas between them".to_owned(),
+            });
+        }
+        let properties_file = settings.properties_file.clone().or(text("PROPERTIES")?.map(PathBuf::from));
+
+        let topic_prefix = settings.topic_prefix.clone().or(text("TOPIC_PREFIX")?).unwrap_or_else(|| "test".to_owned());
+        topic::check_part(NamePart::TopicPrefix, &topic_prefix)?;
+        let group_prefix =
+            settings.group_prefix.clone().or(text("GROUP_PREFIX")?).unwrap_or_else(|| "test-consumer".to_owned());
+        topic::check_part(NamePart::GroupPrefix, &group_prefix)?;
+        text("WORKER_ID")?;
+
+        Ok(Self {
+            bootstrap_servers,
+            properties_file,
+            properties: settings.properties.clone(),
+            embedded_brokers,
+            topic_prefix,
+            group_prefix,
+            worker_id: WorkerId::detect(settings.worker_id.as_deref(), environment)?,
+            run_id: RunId::detect(environment)?,
+            partitions: partitions.unwrap_or(1),
+            replication_factor,
+            timeout: timeout.unwrap_or(Duration::from_secs(5)),
+            exit_deadline: exit_deadline.unwrap_or(Duration::from_secs(5)),
+            max_idle_consumers: settings.max_idle_consumers.or(max_idle_variable).unwrap_or(64),
+            keep_topics: settings.keep_topics.or(keep_variable).unwrap_or_default(),
+            report: settings.report.or(report_variable).unwrap_or_default(),
+        })
+    }
+}
+
+fn in_range(setting: &str, built: Option<i32>, least: i32, most: i32, variable: Option<u64>) -> Result<Option<i32>> {
+    match built {
+        Some(value) if !(least..=most).contains(&value) => Err(Error::Config {
+            setting: setting.to_owned(),
+            value: value.to_string(),
+            takes: format!("it takes {least} to {most}"),
+        }),
+        Some(value) => Ok(Some(value)),
+        None => Ok(variable.map(|value| value as i32)),
+    }
+}
+
+fn duration(method: &str, built: Option<Duration>, variable: Option<Duration>) -> Result<Option<Duration>> {
+    match built {
+        Some(value) if value < Duration::from_millis(1) || value > LONGEST_TIMEOUT => Err(Error::Config {
+            setting: format!("Harness::builder().{method}"),
+            value: format!("{value:?}"),
+            takes: "it takes 1 ms to 10 minutes".to_owned(),
+        }),
+        value => Ok(value.or(variable)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn resolve<const N: usize>(settings: Settings, variables: [(&str, &str); N]) -> Result<Config> {
+        Config::resolve(&settings, &Environment::of(variables))
+    }
+
+    #[rstest]
+    fn defaults_are_the_documented_ones() {
+        let config = resolve(Settings::default(), []).unwrap();
+        assert_eq!(config.bootstrap_servers, None);
+        assert_eq!((config.topic_prefix.as_str(), config.group_prefix.as_str()), ("test", "test-consumer"));
+        assert_eq!((config.partitions, config.replication_factor), (1, None));
+        assert_eq!((config.timeout, config.exit_deadline), (Duration::from_secs(5), Duration::from_secs(5)));
+        assert_eq!((config.max_idle_consumers, config.keep_topics), (64, KeepTopics::Never));
+        assert_eq!((config.report, config.embedded_brokers), (Report::Off, 1));
+    }
+
+    #[rstest]
+    fn builder_wins_over_environment_wins_over_default() {
+        let variables = [
+            ("RSTEST_KAFKA_TOPIC_PREFIX", "env"),
+            ("RSTEST_KAFKA_GROUP_PREFIX", "env-group"),
+            ("RSTEST_KAFKA_PARTITIONS", "3"),
+            ("RSTEST_KAFKA_TIMEOUT_MS", "250"),
+            ("RSTEST_KAFKA_EXIT_DEADLINE_MS", "750"),
+            ("RSTEST_KAFKA_MAX_IDLE_CONSUMERS", "2"),
+            ("RSTEST_KAFKA_KEEP_TOPICS", "failed"),
+            ("RSTEST_KAFKA_REPORT", "summary"),
+            ("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "env:9092"),
+            ("RSTEST_KAFKA_REPLICATION_FACTOR", "2"),
+            ("RSTEST_KAFKA_WORKER_ID", "env-worker"),
+        ];
+        let from_env = resolve(Settings::default(), variables).unwrap();
+        assert_eq!((from_env.topic_prefix.as_str(), from_env.group_prefix.as_str()), ("env", "env-group"));
+        assert_eq!((from_env.partitions, from_env.replication_factor), (3, Some(2)));
+        assert_eq!(from_env.timeout, Duration::from_millis(250));
+        assert_eq!(from_env.exit_deadline, Duration::from_millis(750));
+        assert_eq!((from_env.max_idle_consumers, from_env.keep_topics), (2, KeepTopics::Failed));
+        assert_eq!(from_env.report, Report::Summary);
+        assert_eq!(from_env.bootstrap_servers.as_deref(), Some("env:9092"));
+        assert_eq!(from_env.worker_id.as_str(), "env-worker");
+
+        let settings = Settings {
+            topic_prefix: Some("built".to_owned()),
+            group_prefix: Some("built-group".to_owned()),
+            partitions: Some(7),
+            timeout: Some(Duration::from_secs(1)),
+            bootstrap_servers: Some("built:9092".to_owned()),
+            worker_id: Some("built-worker".to_owned()),
+            ..Settings::default()
+        };
+        let built = resolve(settings, variables).unwrap();
+        assert_eq!((built.topic_prefix.as_str(), built.group_prefix.as_str()), ("built", "built-group"));
+        assert_eq!((built.partitions, built.timeout), (7, Duration::from_secs(1)));
+        assert_eq!(built.bootstrap_servers.as_deref(), Some("built:9092"));
+        assert_eq!(built.worker_id.as_str(), "built-worker");
+        assert_eq!(built.exit_deadline, Duration::from_millis(750), "what the builder leaves is the environment's");
+    }
+
+    #[rstest]
+    fn embedded_brokers_of_the_builder_win_over_a_cluster_of_the_environment() {
+        let settings = Settings { embedded_brokers: Some(3), ..Settings::default() };
+        let config = resolve(settings, [("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "env:9092")]).unwrap();
+        assert_eq!((config.bootstrap_servers, config.embedded_brokers), (None, 3));
+    }
+
+    #[rstest]
+    #[case::zero_partitions("RSTEST_KAFKA_PARTITIONS", "0")]
+    #[case::no_number("RSTEST_KAFKA_PARTITIONS", "many")]
+    #[case::zero_timeout("RSTEST_KAFKA_TIMEOUT_MS", "0")]
+    #[case::huge_timeout("RSTEST_KAFKA_TIMEOUT_MS", "99999999999999999999")]
+    #[case::a_day("RSTEST_KAFKA_EXIT_DEADLINE_MS", "86400000")]
+    #[case::negative("RSTEST_KAFKA_MAX_IDLE_CONSUMERS", "-1")]
+    #[case::keep("RSTEST_KAFKA_KEEP_TOPICS", "sometimes")]
+    #[case::report("RSTEST_KAFKA_REPORT", "yes")]
+    #[case::replication("RSTEST_KAFKA_REPLICATION_FACTOR", "0")]
+    #[case::brokers("RSTEST_KAFKA_EMBEDDED_BROKERS", "10")]
+    #[case::prefix("RSTEST_KAFKA_TOPIC_PREFIX", "sp ace")]
+    #[case::worker("RSTEST_KAFKA_WORKER_ID", "a/b")]
+    #[case::unknown("RSTEST_KAFKA_TOPIC_PREFXI", "relay")]
+    fn a_value_that_is_not_taken_is_named(#[case] variable: &str, #[case] value: &str) {
+        let message = resolve(Settings::default(), [(variable, value)]).unwrap_err().to_string();
+        assert!(message.contains(value), "{message}");
+        let named = message.contains(variable) || message.contains("topic prefix") || message.contains("worker id");
+        assert!(named, "{message}");
+    }
+
+    #[rstest]
+    #[case::zero_partitions(Settings { partitions: Some(0), ..Settings::default() }, "partitions is \"0\"")]
+    #[case::zero_timeout(Settings { timeout: Some(Duration::ZERO), ..Settings::default() }, "timeout is \"0ns\"")]
+    #[case::huge_timeout(Settings { timeout: Some(Duration::MAX), ..Settings::default() }, "timeout is")]
+    #[case::no_broker(Settings { embedded_brokers: Some(0), ..Settings::default() }, "embedded_brokers is \"0\"")]
+    #[case::no_server(Settings { bootstrap_servers: Some(" ".into()), ..Settings::default() }, "bootstrap_servers")]
+    fn a_builder_value_that_is_not_taken_is_named(#[case] settings: Settings, #[case] says: &str) {
+        let message = resolve(settings, []).unwrap_err().to_string();
+        assert!(message.contains(says), "{message}");
+    }
+
+    #[rstest]
+    fn an_unknown_variable_is_told_the_known_ones() {
+        let message = resolve(Settings::default(), [("RSTEST_KAFKA_TIMEOUT", "5")]).unwrap_err().to_string();
+        assert!(message.contains("RSTEST_KAFKA_TIMEOUT_MS"), "{message}");
+    }
+}

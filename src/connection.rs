@@ -1,0 +1,316 @@
+//! A broker that is connected, and everything that a harness has open and made on it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dashmap::{DashMap, DashSet};
+
+use crate::broker::{Broker, Cluster, Embedded, Partitions, Shape};
+use crate::closer::Closer;
+use crate::config::{Config, KeepTopics};
+use crate::consumer::{self, PoolClient};
+use crate::error::{Error, Result};
+use crate::flight::Flight;
+use crate::pool::{Pool, PoolKey};
+use crate::producer::Producer;
+use crate::stats::{Counters, Stats};
+use crate::topic::{Fence, Names};
+use crate::wait::Deadline;
+
+/// What one harness has open on its broker.
+pub(crate) struct Connection {
+    broker: Arc<dyn Broker>,
+    producer: Producer,
+    pool: Pool<Arc<PoolClient>>,
+    /// Every consumer that is not closed, also those that a test holds or has leaked: exit closes them too.
+    open: DashMap<u64, Weak<PoolClient>>,
+    closer: Closer<Arc<PoolClient>>,
+    topics: DashMap<String, Arc<MadeTopic>>,
+    groups: DashSet<String>,
+    counters: Counters,
+    next_consumer: AtomicU64,
+    next_group: AtomicU64,
+    closing: AtomicBool,
+    keep_topics: KeepTopics,
+}
+
+/// A topic that we have made, are about to make, or have only named; it is ours to delete either way.
+#[derive(Debug)]
+struct MadeTopic {
+    /// `None`: only named, the system under test makes it.
+    shape: Option<Shape>,
+    /// How many partitions it turned out to have.
+    making: Flight<i32>,
+    of_failed_lease: AtomicBool,
+}
+
+impl MadeTopic {
+    fn new(shape: Option<Shape>) -> Self {
+        Self { shape, making: Flight::default(), of_failed_lease: AtomicBool::new(false) }
+    }
+}
+
+/// What was left behind when a connection was closed, for a message.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOver {
+    pub(crate) broker: String,
+    /// Topics and groups that could not be deleted, with the reason.
+    pub(crate) undeleted: Vec<(String, String)>,
+    /// Topics that were kept on purpose.
+    pub(crate) kept: Vec<String>,
+    pub(crate) unclosed_consumers: usize,
+}
+
+impl Connection {
+    /// Starts the embedded broker, or connects to the cluster of the configuration.
+    pub(crate) fn open(config: &Config, deadline: Deadline) -> Result<Self> {
+        let broker: Arc<dyn Broker> = match &config.bootstrap_servers {
+            None => Arc::new(Embedded::start(config.embedded_brokers)?),
+            Some(servers) => {
+                Arc::new(Cluster::connect(servers, config.properties_file.as_deref(), &config.properties, deadline)?)
+            }
+        };
+        Ok(Self {
+            producer: Producer::new(Arc::clone(&broker), config.timeout)?,
+            broker,
+            pool: Pool::new(config.max_idle_consumers),
+            open: DashMap::new(),
+            closer: Closer::new(),
+            topics: DashMap::new(),
+            groups: DashSet::new(),
+            counters: Counters::default(),
+            next_consumer: AtomicU64::new(0),
+            next_group: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            keep_topics: config.keep_topics,
+        })
+    }
+
+    pub(crate) fn broker(&self) -> &dyn Broker {
+        &*self.broker
+    }
+
+    pub(crate) fn producer(&self) -> &Producer {
+        &self.producer
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.counters.snapshot(crate::lane::used(), self.pool.len())
+    }
+
+    /// The shape in which a topic of that name was made, if it was.
+    pub(crate) fn shape_of(&self, name: &str) -> Option<Shape> {
+        self.topics.get(name)?.shape.clone()
+    }
+
+    /// Makes the topic unless this process has, and returns the end offset of each partition now: the fence.
+    ///
+    /// One that somebody has deleted meanwhile is made again. One that a service under test made first has as many
+    /// partitions as it has.
+    pub(crate) fn make_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<Vec<i64>> {
+        let made = self.record_topic(name, Some(shape));
+        let mut new = false;
+        let make = || {
+            new = true;
+            self.create(name, shape, deadline)
+        };
+        let mut partitions = made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
+        if new {
+            self.counters.topics_made.add(1);
+        } else {
+            self.counters.topics_reused.add(1);
+        }
+        loop {
+            self.counters.fences.add(1);
+            if let Some(offsets) = self.broker.control().end_offsets(name, partitions, deadline)? {
+                return Ok(offsets);
+            }
+            if deadline.has_passed() {
+                return Err(self.late(name, deadline));
+            }
+            deadline.pause(Duration::from_millis(20));
+            partitions = self.create(name, shape, deadline)?;
+        }
+    }
+
+    /// The entry is made before the topic: what may exist is known to be ours.
+    fn record_topic(&self, name: &str, shape: Option<&Shape>) -> Arc<MadeTopic> {
+        if let Some(made) = self.topics.get(name)
+            && (made.shape.is_some() || shape.is_none())
+        {
+            return Arc::clone(&made);
+        }
+        let made = Arc::new(MadeTopic::new(shape.cloned()));
+        self.topics.insert(name.to_owned(), Arc::clone(&made));
+        made
+    }
+
+    fn create(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<i32> {
+        // One that exists already carries this run's id: it is ours, or a service under test made it from its name.
+        self.broker.create_topic(name, shape, deadline)?;
+        self.broker.control().wait_for_leaders(name, deadline)
+    }
+
+    fn late(&self, name: &str, deadline: Deadline) -> Error {
+        Error::Broker {
+            action: format!("make topic {name:?}"),
+            broker: self.broker.name().to_owned(),
+            advice: format!("it was not there within {:?}", deadline.allowed()),
+            source: None,
+        }
+    }
+
+    /// Where a topic that is only named ends now.
+    ///
+    /// A name that this process uses for the first time carries its run's id: nobody else can have made it.
+    pub(crate) fn fence_of_name(&self, name: &str, deadline: Deadline) -> Result<Fence> {
+        if !self.topics.contains_key(name) {
+            self.record_topic(name, None);
+            return Ok(Fence::Beginning);
+        }
+        let control = self.broker.control();
+        match control.partitions(name, deadline)? {
+            Partitions::Unknown => Ok(Fence::Beginning),
+            Partitions::Electing | Partitions::Ready(_) => {
+                let partitions = control.wait_for_leaders(name, deadline)?;
+                self.counters.fences.add(1);
+                let ends = control.end_offsets(name, partitions, deadline)?;
+                Ok(ends.map_or(Fence::Beginning, Fence::Offsets))
+            }
+        }
+    }
+
+    /// Deletes a topic that one lease had for itself, off the test's path; what fails here is tried again at exit.
+    pub(crate) fn forget_exclusive(self: &Arc<Self>, names: Vec<String>) {
+        if names.is_empty() || !self.broker.capabilities().delete_topics || self.is_closing() {
+            return;
+        }
+        let connection = Arc::clone(self);
+        let delete = move || {
+            let left = connection.broker.delete_topics(&names, Deadline::after(Duration::from_secs(5)));
+            for name in names.iter().filter(|name| !left.iter().any(|(other, _)| other == *name)) {
+                connection.topics.remove(name);
+            }
+        };
+        // Without a thread they are deleted at exit.
+        let _ = std::thread::Builder::new().name("rstest-kafka delete".to_owned()).spawn(delete);
+    }
+
+    pub(crate) fn keep_if_failed(&self, name: &str) {
+        if let Some(made) = self.topics.get(name) {
+            made.of_failed_lease.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn keep_topics(&self) -> KeepTopics {
+        self.keep_topics
+    }
+
+    /// A consumer from the pool, or a new one; and whether it is new.
+    pub(crate) fn check_out(&self, key: &PoolKey, names: &Names, logical: &str) -> Result<(Arc<PoolClient>, bool)> {
+        if let Some(client) = self.pool.check_out(key) {
+            self.counters.consumers_reused.add(1);
+            return Ok((client, false));
+        }
+        let group = names.group(logical)?;
+        let client = Arc::new(consumer::make(&*self.broker, &group)?);
+        self.counters.consumers_made.add(1);
+        self.groups.insert(group);
+        self.open.retain(|_, client| client.strong_count() > 0);
+        self.open.insert(self.next_consumer.fetch_add(1, Ordering::Relaxed), Arc::downgrade(&client));
+        Ok((client, true))
+    }
+
+    /// Takes a consumer back that is idle; the one that is thereby too many is closed elsewhere.
+    pub(crate) fn put_back(&self, key: PoolKey, client: Arc<PoolClient>) {
+        let evicted = self.pool.put_back(key, client);
+        self.retire(evicted);
+    }
+
+    /// Closes consumers elsewhere.
+    pub(crate) fn retire(&self, clients: impl IntoIterator<Item = Arc<PoolClient>>) {
+        if self.is_closing() {
+            // At exit each consumer has been told to close; its Drop would only hold this thread up.
+            clients.into_iter().for_each(std::mem::forget);
+            return;
+        }
+        let clients: Vec<_> = clients.into_iter().collect();
+        self.counters.consumers_retired.add(clients.len());
+        self.closer.close(clients);
+    }
+
+    /// A failure has moved a lane: its older consumers are never handed out again.
+    pub(crate) fn retire_before(&self, lane: usize, generation: u32) {
+        self.retire(self.pool.retire_before(lane, generation));
+    }
+
+    pub(crate) fn next_group(&self) -> u64 {
+        self.next_group.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn record_group(&self, group: &str) {
+        self.groups.insert(group.to_owned());
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// At exit: closes every consumer and deletes every topic and group, at once, within the deadline.
+    pub(crate) fn close_at_exit(&self, deadline: Deadline) -> LeftOver {
+        self.closing.store(true, Ordering::SeqCst);
+        // None of these may run its own Drop, which has no deadline: the process takes the memory.
+        self.closer.take_waiting().into_iter().for_each(std::mem::forget);
+        self.pool.take_all().into_iter().for_each(std::mem::forget);
+        let open: Vec<Arc<PoolClient>> = self.open.iter().filter_map(|client| client.value().upgrade()).collect();
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| consumer::close_all_at_exit(open, deadline));
+            let mut left = self.delete_all(deadline);
+            left.unclosed_consumers = closing.join().unwrap_or(0);
+            left
+        })
+    }
+
+    /// When its harness is gone: the same, on a thread of its own, and each consumer's memory is given back too.
+    pub(crate) fn close_and_free(&self, deadline: Deadline) -> LeftOver {
+        self.closer.close(self.pool.take_all());
+        let left = self.delete_all(deadline);
+        self.closer.wait(deadline);
+        left
+    }
+
+    fn delete_all(&self, deadline: Deadline) -> LeftOver {
+        let mut left = LeftOver { broker: self.broker.name().to_owned(), ..LeftOver::default() };
+        let capabilities = self.broker.capabilities();
+        let kept = |made: &MadeTopic| match self.keep_topics {
+            KeepTopics::Never => false,
+            KeepTopics::Failed => made.of_failed_lease.load(Ordering::Relaxed),
+            KeepTopics::Always => true,
+        };
+        let mut topics = Vec::new();
+        for entry in &self.topics {
+            if kept(entry.value()) { &mut left.kept } else { &mut topics }.push(entry.key().clone());
+        }
+        if !capabilities.outlives_process {
+            left.kept.clear();
+        }
+        if capabilities.delete_topics && !topics.is_empty() {
+            let undeleted = self.broker.delete_topics(&topics, deadline);
+            for name in topics.iter().filter(|name| !undeleted.iter().any(|(other, _)| other == *name)) {
+                self.topics.remove(name);
+            }
+            left.undeleted.extend(undeleted);
+        }
+        let groups: Vec<String> = self.groups.iter().map(|group| group.key().clone()).collect();
+        if capabilities.delete_groups && !groups.is_empty() {
+            left.undeleted.extend(self.broker.delete_groups(&groups, deadline));
+        }
+        left.kept.sort();
+        left
+    }
+}

@@ -1,0 +1,155 @@
+//! The rdkafka consumer inside a pooled one: how it is made, made fit for the next lease, and closed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::TopicPartitionList;
+use rdkafka::bindings as rdsys;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{Consumer, ConsumerContext as RdConsumerContext, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::util::AsyncRuntime;
+
+use crate::broker::{Broker, ClientErrors, create_client};
+use crate::error::Result;
+use crate::wait::{self, Deadline};
+
+/// The rdkafka consumer that a [`PooledConsumer`](super::PooledConsumer) derefs to.
+///
+/// Its runtime is the crate's own, so that it outlives the tokio runtime of the test that made it.
+pub type PoolClient = StreamConsumer<ConsumerContext, ConsumerRuntime>;
+
+/// The context of a pooled consumer: it remembers the last error for the message of a timeout.
+#[derive(Debug, Default)]
+pub struct ConsumerContext {
+    errors: ClientErrors,
+}
+
+impl ConsumerContext {
+    pub(crate) fn errors(&self) -> &ClientErrors {
+        &self.errors
+    }
+}
+
+impl ClientContext for ConsumerContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.errors.remember(error, reason);
+    }
+}
+
+impl RdConsumerContext for ConsumerContext {}
+
+/// The runtime of a pooled consumer: none.
+///
+/// rdkafka spawns one task per consumer, which wakes its streams every half `max.poll.interval.ms` (150 s) lest a group
+/// member be thrown out while it waits. A pooled consumer is assigned, never a member, and every wait of this crate ends
+/// sooner: the task is dropped, and no consumer costs a timer or a thread.
+#[derive(Debug)]
+pub struct ConsumerRuntime;
+
+impl AsyncRuntime for ConsumerRuntime {
+    type Delay = futures_timer::Delay;
+
+    fn spawn<T: Future<Output = ()> + Send + 'static>(task: T) {
+        drop(task);
+    }
+
+    fn delay_for(duration: Duration) -> Self::Delay {
+        futures_timer::Delay::new(duration)
+    }
+}
+
+pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
+    let mut config: ClientConfig = broker.client_config();
+    config
+        .set("client.id", "rstest-kafka-consumer")
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        // A fence that the topic no longer reaches is an error to be shown, not a reason to start somewhere else.
+        .set("auto.offset.reset", "error")
+        // How assert_empty and drain learn that they have read past what is never delivered, such as aborted messages.
+        .set("enable.partition.eof", "true");
+    create_client(&config, ConsumerContext::default(), "consumer", broker.name())
+}
+
+/// Makes a consumer idle, as new; false if that cannot be had and it must be closed.
+///
+/// A test may have left it paused, assigned to something else, subscribed or broken.
+pub(crate) fn make_idle(client: &PoolClient, topic: &str) -> bool {
+    if client.client().fatal_error().is_some() {
+        return false;
+    }
+    // A member of a group cannot simply be assigned again, and its group would wait for it.
+    if !client.subscription().is_ok_and(|topics| topics.count() == 0) {
+        return false;
+    }
+    let Ok(assignment) = client.assignment() else { return false };
+    if assignment.elements().iter().any(|element| element.topic() != topic) {
+        return false;
+    }
+    // A pause belongs to the partition and would outlive the assignment.
+    if assignment.count() > 0 && client.resume(&assignment).is_err() {
+        return false;
+    }
+    // One that stayed assigned would go on fetching, its neighbours' messages too.
+    if client.unassign().is_err() {
+        return false;
+    }
+    // What is left in its queue, such as an old error, is not the next test's.
+    while wait::poll_once(client.recv()).is_some() {}
+    client.context().errors().forget();
+    true
+}
+
+/// Assigns the partitions at absolute offsets: what was prefetched before is discarded.
+pub(crate) fn assign(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(starts.len());
+    for (partition, offset) in starts {
+        list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset))?;
+    }
+    client.assign(&list)
+}
+
+/// Closes consumers at exit, all at once: leaves their groups, stops fetching, and leaves the memory to the process.
+///
+/// rdkafka's own Drop takes 100 ms for each and has no deadline. Returns how many did not close in time.
+pub(crate) fn close_all_at_exit(clients: Vec<Arc<PoolClient>>, deadline: Deadline) -> usize {
+    let mut open: Vec<_> = clients
+        .into_iter()
+        .filter(|client| {
+            // SAFETY: the handle is valid as long as `client`, which is never dropped below, and librdkafka's handles may
+            // be used from any thread. The queue is the consumer's own; our reference to it is given back at once. The
+            // returned error, which may be null, is ours to destroy.
+            unsafe {
+                let handle = client.client().native_ptr();
+                let queue = rdsys::rd_kafka_queue_get_consumer(handle);
+                if queue.is_null() {
+                    return false;
+                }
+                let error = rdsys::rd_kafka_consumer_close_queue(handle, queue);
+                rdsys::rd_kafka_queue_destroy(queue);
+                let started = error.is_null();
+                if !started {
+                    rdsys::rd_kafka_error_destroy(error);
+                }
+                started
+            }
+        })
+        // Its Drop must not run: neither here nor on a thread that hangs.
+        .map(std::mem::ManuallyDrop::new)
+        .collect();
+    loop {
+        open.retain(|client| {
+            // Rebalance events of a subscribed consumer have to be served for its close to end.
+            while wait::poll_once(client.recv()).is_some() {}
+            // SAFETY: the handle is valid, as above.
+            unsafe { rdsys::rd_kafka_consumer_closed(client.client().native_ptr()) == 0 }
+        });
+        if open.is_empty() || deadline.has_passed() {
+            return open.len();
+        }
+        deadline.pause(Duration::from_millis(1));
+    }
+}

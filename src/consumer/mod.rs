@@ -1,0 +1,145 @@
+//! A consumer from the pool, as a test holds it.
+
+mod client;
+mod read;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::Offset;
+
+pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
+pub(crate) use self::client::{close_all_at_exit, make};
+
+use crate::error::{Error, Result};
+use crate::lease::LeaseGuard;
+use crate::pool::PoolKey;
+use crate::record::Record;
+use crate::topic::Topic;
+
+/// A consumer of one topic, from the pool: connected, assigned to every partition, standing at the lease's fence.
+///
+/// It sees exactly what is written after the lease first learned the topic's name. One type for sync and async tests:
+/// [`recv`](Self::recv) in the one, [`recv_async`](Self::recv_async) in the other; it outlives the runtime of the test
+/// that made it. Derefs to rdkafka's [`StreamConsumer`](rdkafka::consumer::StreamConsumer) for everything else; whatever
+/// a test does to it, the next test gets it clean or gets another.
+///
+/// Messages of one partition come in their order; between partitions there is none. Several consumers of one topic in
+/// one test each get every message.
+#[must_use = "a consumer that is dropped goes back to the pool"]
+pub struct PooledConsumer {
+    client: Arc<PoolClient>,
+    topic: Topic,
+    /// Per partition, where reading began when it was last assigned.
+    starts: Mutex<Vec<(i32, i64)>>,
+    /// Records that were read and not given out yet, oldest first.
+    ahead: Mutex<VecDeque<Record>>,
+    lease: LeaseGuard,
+}
+
+impl PooledConsumer {
+    pub(crate) fn check_out(lease: LeaseGuard, topic: Topic) -> Result<Self> {
+        let held = lease.lease();
+        let (connection, deadline) = (held.connection(), held.deadline());
+        let partitions = match topic.partitions() {
+            Some(partitions) => partitions,
+            None => connection.broker().control().wait_for_leaders(topic.name(), deadline)?,
+        };
+        let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
+        let key = PoolKey { lane: held.hold().lane(), topic: topic.name().into(), generation: held.names().generation };
+        let (client, is_new) = connection.check_out(&key, held.names(), topic.logical_name())?;
+        let made = Self { client, topic, starts: Mutex::new(starts.clone()), ahead: Mutex::default(), lease };
+        made.assign(&starts)?;
+        if is_new {
+            // A consumer that has never heard of its topic would look for its leader only at the next topic scan, up to
+            // a second later.
+            let warmed = made.client.fetch_metadata(Some(made.topic.name()), deadline.remaining());
+            warmed.map_err(|error| {
+                made.lease.lease().connection().broker().control().unreachable(deadline, Some(error))
+            })?;
+        }
+        Ok(made)
+    }
+
+    /// The topic that it reads.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    fn assign(&self, starts: &[(i32, i64)]) -> Result<()> {
+        client::assign(&self.client, self.topic.name(), starts)
+            .map_err(|error| self.failed("assign a consumer to", error))
+    }
+
+    fn starts(&self) -> MutexGuard<'_, Vec<(i32, i64)>> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, VecDeque<Record>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Per partition of the fence: the next offset that it would give out, and whether it is assigned to it still.
+    fn positions(&self) -> Vec<(i32, i64, bool)> {
+        let read = self.client.position().ok();
+        let mut positions: Vec<(i32, i64, bool)> = self
+            .starts()
+            .iter()
+            .map(|(partition, start)| {
+                let element = read.as_ref().and_then(|read| read.find_partition(self.topic.name(), *partition));
+                match element.as_ref().map(|element| element.offset()) {
+                    Some(Offset::Offset(offset)) => (*partition, offset, true),
+                    Some(_) => (*partition, *start, true),
+                    None => (*partition, *start, false),
+                }
+            })
+            .collect();
+        for record in self.ahead().iter() {
+            let of_partition = positions.iter_mut().find(|(partition, ..)| *partition == record.partition());
+            if let Some((_, position, _)) = of_partition {
+                *position = (*position).min(record.offset());
+            }
+        }
+        positions
+    }
+
+    fn failed(&self, what: &str, error: KafkaError) -> Error {
+        let broker = self.lease.lease().connection().broker();
+        broker.control().failed(format!("{what} topic {:?}", self.topic.name()), error)
+    }
+}
+
+impl Deref for PooledConsumer {
+    type Target = PoolClient;
+
+    fn deref(&self) -> &PoolClient {
+        &self.client
+    }
+}
+
+impl fmt::Debug for PooledConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledConsumer").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl Drop for PooledConsumer {
+    fn drop(&mut self) {
+        // First: a drop while unwinding is what shows the failure.
+        let lease = self.lease.lease();
+        let (connection, hold) = (lease.connection(), lease.hold());
+        let client = Arc::clone(&self.client);
+        // One of an exclusive topic has no later use; one of a failed lease is never handed out again.
+        let reusable = self.topic.0.shared && !hold.has_failed() && !connection.is_closing();
+        if reusable && client::make_idle(&client, self.topic.name()) {
+            let (lane, generation) = (hold.lane(), lease.names().generation);
+            connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, client);
+        } else {
+            connection.retire([client]);
+        }
+    }
+}

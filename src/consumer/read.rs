@@ -1,0 +1,425 @@
+//! Receiving and asserting: every wait with a deadline, every "there is nothing" asked of the broker.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::PooledConsumer;
+use crate::broker::is_passing;
+use crate::error::{Error, OrRaise, PartitionState, ReceiveTimeout, Result};
+use crate::record::Record;
+use crate::wait::{self, Deadline};
+
+/// How long the message of a timeout may wait for the end offsets.
+const ASK_FOR_ENDS: Duration = Duration::from_secs(1);
+
+/// What comes out of a consumer.
+enum Event {
+    Record(Record),
+    /// The partition was read to its end, as it was then.
+    End(i32),
+}
+
+impl PooledConsumer {
+    /// The next message, waited for at most the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s).
+    ///
+    /// Blocks the thread. It works inside a tokio runtime, whose other tasks on this thread then stand still: in an
+    /// async test use [`recv_async`](Self::recv_async).
+    ///
+    /// # Panics
+    /// When none comes, or the consumer fails: with each partition's fence, position and end offset, so that "nothing
+    /// was sent" and "sent, not delivered" look different. [`try_recv`](Self::try_recv) returns that as an error.
+    #[track_caller]
+    pub fn recv(&self) -> Record {
+        self.try_recv().or_raise()
+    }
+
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when none comes, [`Error::Broker`] when the consumer fails.
+    pub fn try_recv(&self) -> Result<Record> {
+        self.recv_timeout(self.timeout())
+    }
+
+    /// As [`try_recv`](Self::try_recv), waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Record> {
+        self.block_on(timeout, 1, async |read: &mut Vec<Record>| {
+            read.push(self.next_record().await?);
+            Ok(())
+        })
+        .and_then(only)
+    }
+
+    /// The next message, as [`recv`](Self::recv), without blocking the thread; on any runtime.
+    ///
+    /// Cancelling it loses no message.
+    ///
+    /// # Panics
+    /// As [`recv`](Self::recv), at no particular place: a panic in an async function has no caller to name.
+    pub async fn recv_async(&self) -> Record {
+        self.try_recv_async().await.or_raise()
+    }
+
+    /// As [`recv_async`](Self::recv_async).
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub async fn try_recv_async(&self) -> Result<Record> {
+        let deadline = Deadline::after(self.timeout());
+        match wait::timeout(self.next_record(), deadline).await {
+            Some(record) => record,
+            None => Err(self.timed_out(deadline, 1, 0, false)),
+        }
+    }
+
+    /// The next `n` messages, within one configured timeout for all of them.
+    ///
+    /// # Panics
+    /// When fewer come, or the consumer fails. [`try_recv_n`](Self::try_recv_n) returns that as an error.
+    #[track_caller]
+    pub fn recv_n(&self, n: usize) -> Vec<Record> {
+        self.try_recv_n(n).or_raise()
+    }
+
+    /// As [`recv_n`](Self::recv_n). What was read before an error stays readable.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub fn try_recv_n(&self, n: usize) -> Result<Vec<Record>> {
+        self.block_on(self.timeout(), n, async |read: &mut Vec<Record>| self.fill(read, n).await)
+    }
+
+    /// As [`recv_n`](Self::recv_n), without blocking the thread.
+    ///
+    /// # Panics
+    /// As [`recv_n`](Self::recv_n).
+    pub async fn recv_n_async(&self, n: usize) -> Vec<Record> {
+        self.try_recv_n_async(n).await.or_raise()
+    }
+
+    /// As [`try_recv_n`](Self::try_recv_n), without blocking the thread.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub async fn try_recv_n_async(&self, n: usize) -> Result<Vec<Record>> {
+        let deadline = Deadline::after(self.timeout());
+        let mut read = Unread::new(self);
+        let outcome = wait::timeout(self.fill(&mut read.records, n), deadline).await;
+        let received = read.records.len();
+        outcome.unwrap_or_else(|| Err(self.timed_out(deadline, n, received, false)))?;
+        Ok(read.take())
+    }
+
+    /// The first message that `matches`; what comes before it is kept and given out by the next receive, in order.
+    ///
+    /// # Panics
+    /// When none comes, or the consumer fails.
+    #[track_caller]
+    pub fn recv_matching(&self, matches: impl FnMut(&Record) -> bool) -> Record {
+        self.try_recv_matching(matches).or_raise()
+    }
+
+    /// As [`recv_matching`](Self::recv_matching).
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub fn try_recv_matching(&self, mut matches: impl FnMut(&Record) -> bool) -> Result<Record> {
+        let kept = self.ahead().iter().position(&mut matches);
+        if let Some(record) = kept.and_then(|at| self.ahead().remove(at)) {
+            return Ok(record);
+        }
+        // What is ahead already did not match; new messages are put behind it.
+        let deadline = Deadline::after(self.timeout());
+        loop {
+            match wait::block_on(self.next_from_broker(), deadline) {
+                Some(Ok(record)) if matches(&record) => return Ok(record),
+                Some(Ok(record)) => self.ahead().push_back(record),
+                Some(Err(error)) => return Err(error),
+                None => return Err(self.timed_out(deadline, 1, 0, in_tokio())),
+            }
+        }
+    }
+
+    /// The messages as they come, without an end: a stream of [`Record`]s or the errors of the consumer.
+    ///
+    /// It has no deadline of its own; wrap it in the runtime's timeout.
+    pub fn stream(&self) -> impl Stream<Item = Result<Record>> + Unpin + '_ {
+        Box::pin(stream::unfold(self, |consumer| async move { Some((consumer.next_record().await, consumer)) }))
+    }
+
+    /// Everything up to the end offsets at the moment of the call, which may be nothing.
+    ///
+    /// # Panics
+    /// When the broker does not tell the end offsets, or what stands before them cannot be read.
+    #[track_caller]
+    pub fn drain(&self) -> Vec<Record> {
+        self.try_drain().or_raise()
+    }
+
+    /// As [`drain`](Self::drain).
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Broker`] without end offsets, [`Error::Timeout`] when it cannot read to them.
+    pub fn try_drain(&self) -> Result<Vec<Record>> {
+        let deadline = Deadline::after(self.timeout());
+        let ends = self.end_offsets(deadline)?;
+        self.block_on(deadline.remaining(), 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await)
+    }
+
+    /// Asserts that there is nothing more to receive, by asking the broker: it does not sleep.
+    ///
+    /// Every message that a broker has acknowledged before the call counts. What a transaction has not committed does
+    /// not: a consumer does not get to see it.
+    ///
+    /// # Panics
+    /// With the messages, when there are some; and when the broker cannot tell, the topic is gone, or the consumer cannot
+    /// read up to its end, for instance because it is paused.
+    #[track_caller]
+    pub fn assert_empty(&self) {
+        self.try_assert_empty().or_raise();
+    }
+
+    /// As [`assert_empty`](Self::assert_empty).
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`] with the messages, else as [`try_drain`](Self::try_drain).
+    pub fn try_assert_empty(&self) -> Result<()> {
+        let records = self.try_drain()?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        Err(Error::NotEmpty { topic: self.topic().name().to_owned(), records: records.into() })
+    }
+
+    /// Asserts that nothing comes for a while: for what a service may still send. Takes `duration`.
+    ///
+    /// # Panics
+    /// With the messages, when some come; else as [`assert_empty`](Self::assert_empty).
+    #[track_caller]
+    pub fn assert_no_more_within(&self, duration: Duration) {
+        let deadline = Deadline::after(duration);
+        let come = match wait::block_on(self.next_record(), deadline) {
+            // Put back, so that the assertion below shows it among the others.
+            Some(Ok(record)) => Ok(self.ahead().push_front(record)),
+            Some(Err(error)) => Err(error),
+            None => Ok(()),
+        };
+        come.and_then(|()| self.try_assert_empty()).or_raise();
+    }
+
+    fn timeout(&self) -> Duration {
+        self.lease.lease().harness().timeout()
+    }
+
+    /// Runs a reading on this thread; what it had read when it failed stays readable.
+    fn block_on(
+        &self,
+        timeout: Duration,
+        expected: usize,
+        reading: impl AsyncFnOnce(&mut Vec<Record>) -> Result<()>,
+    ) -> Result<Vec<Record>> {
+        let deadline = Deadline::after(timeout);
+        let mut read = Unread::new(self);
+        let outcome = wait::block_on(reading(&mut read.records), deadline);
+        let received = read.records.len();
+        outcome.unwrap_or_else(|| Err(self.timed_out(deadline, expected, received, in_tokio())))?;
+        Ok(read.take())
+    }
+
+    async fn fill(&self, read: &mut Vec<Record>, n: usize) -> Result<()> {
+        while read.len() < n {
+            read.push(self.next_record().await?);
+        }
+        Ok(())
+    }
+
+    /// The next message: of those that were read ahead, else from the broker.
+    async fn next_record(&self) -> Result<Record> {
+        let ahead = self.ahead().pop_front();
+        match ahead {
+            Some(record) => Ok(record),
+            None => self.next_from_broker().await,
+        }
+    }
+
+    async fn next_from_broker(&self) -> Result<Record> {
+        loop {
+            if let Event::Record(record) = self.next_event().await? {
+                return Ok(record);
+            }
+        }
+    }
+
+    async fn next_event(&self) -> Result<Event> {
+        loop {
+            let error = match self.client.recv().await {
+                Ok(message) => return Ok(Event::Record(Record::new(message.detach()))),
+                Err(KafkaError::PartitionEOF(partition)) => return Ok(Event::End(partition)),
+                Err(error) => error,
+            };
+            match error.rdkafka_error_code() {
+                // librdkafka goes on by itself; if it does not get there the timeout shows this.
+                Some(code) if is_passing(code) || is_unknown(code) => {
+                    self.client.context().errors().remember(error, &code.to_string());
+                }
+                Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                    return Err(self.failed("read on from its fence (was it deleted or truncated?)", error));
+                }
+                _ => return Err(self.failed("receive from", error)),
+            }
+        }
+    }
+
+    /// The end offset of each partition that the consumer began with; a topic that is gone is an error.
+    fn end_offsets(&self, deadline: Deadline) -> Result<Vec<i64>> {
+        let broker = self.lease.lease().connection().broker();
+        let partitions = self.starts().len() as i32;
+        let ends = broker.control().end_offsets(self.topic().name(), partitions, deadline)?;
+        ends.ok_or_else(|| {
+            let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+            broker.control().failed(format!("read the end offsets of topic {:?}", self.topic().name()), gone)
+        })
+    }
+
+    /// Reads every partition up to its end offset; messages beyond it stay readable.
+    ///
+    /// The last offsets of a partition may hold nothing that is ever delivered, such as aborted messages and the markers
+    /// of transactions. That they are read past shows in the partition's end being reported, by a fetch that began after
+    /// `ends` were asked for: an older report may still be waiting in the queue, so the first one only makes the consumer
+    /// fetch anew.
+    async fn read_to(&self, ends: &[i64], read: &mut Vec<Record>) -> Result<()> {
+        let mut passed: HashSet<i32> = HashSet::new();
+        let mut fetched_anew = false;
+        self.take_ahead_up_to(ends, read);
+        loop {
+            let lagging =
+                |partition: i32, position: i64| position < ends[partition as usize] && !passed.contains(&partition);
+            let lags = self.positions().iter().any(|(partition, position, _)| lagging(*partition, *position));
+            if !lags {
+                return Ok(());
+            }
+            match self.next_event().await? {
+                Event::Record(record) if record.offset() < ends[record.partition() as usize] => read.push(record),
+                Event::Record(record) => {
+                    // In its partition everything before it has been delivered.
+                    passed.insert(record.partition());
+                    self.ahead().push_back(record);
+                }
+                Event::End(partition) if fetched_anew => drop(passed.insert(partition)),
+                Event::End(_) => {
+                    fetched_anew = true;
+                    self.fetch_anew()?;
+                }
+            }
+        }
+    }
+
+    /// Assigns the consumer again where it stands: what it had fetched and reported before is discarded.
+    fn fetch_anew(&self) -> Result<()> {
+        let ahead = std::mem::take(&mut *self.ahead());
+        let positions = self.positions();
+        *self.ahead() = ahead;
+        let assigned = positions.iter().filter(|(.., assigned)| *assigned);
+        let starts: Vec<(i32, i64)> = assigned.map(|(partition, position, _)| (*partition, *position)).collect();
+        *self.starts() = positions.iter().map(|(partition, position, _)| (*partition, *position)).collect();
+        self.assign(&starts)
+    }
+
+    fn take_ahead_up_to(&self, ends: &[i64], read: &mut Vec<Record>) {
+        let mut ahead = self.ahead();
+        let (before, behind) = std::mem::take(&mut *ahead)
+            .into_iter()
+            .partition(|record| record.offset() < ends[record.partition() as usize]);
+        *ahead = behind;
+        let before: std::collections::VecDeque<Record> = before;
+        read.extend(before);
+    }
+
+    fn timed_out(&self, deadline: Deadline, expected: usize, received: usize, blocked_runtime: bool) -> Error {
+        let broker = self.lease.lease().connection().broker();
+        let ends = self.end_offsets(Deadline::after(ASK_FOR_ENDS));
+        let end_of = |partition: i32| ends.as_ref().ok().and_then(|ends| ends.get(partition as usize)).copied();
+        let partitions = self
+            .positions()
+            .into_iter()
+            .map(|(partition, position, assigned)| PartitionState {
+                partition,
+                fence: self.topic().fence(partition),
+                position,
+                end: end_of(partition),
+                assigned,
+            })
+            .collect();
+        let end_offsets_error = match &ends {
+            Err(Error::Unreachable { source, .. } | Error::Broker { source, .. }) => source.clone(),
+            _ => None,
+        };
+        Error::Timeout(Arc::new(ReceiveTimeout {
+            topic: self.topic().name().to_owned(),
+            broker: broker.name().to_owned(),
+            waited: deadline.allowed(),
+            expected: expected.max(1),
+            received,
+            partitions,
+            end_offsets_error,
+            last_error: self.client.context().errors().last().map(|(error, reason)| format!("{error} ({reason})")),
+            blocked_runtime,
+        }))
+    }
+}
+
+/// Records on their way to the test: dropped before they are taken, they go back to where the next receive finds them.
+struct Unread<'a> {
+    consumer: &'a PooledConsumer,
+    records: Vec<Record>,
+}
+
+impl<'a> Unread<'a> {
+    fn new(consumer: &'a PooledConsumer) -> Self {
+        Self { consumer, records: Vec::new() }
+    }
+
+    fn take(mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if self.records.is_empty() {
+            return;
+        }
+        let mut ahead = self.consumer.ahead();
+        for record in self.records.drain(..).rev() {
+            ahead.push_front(record);
+        }
+    }
+}
+
+fn only(mut records: Vec<Record>) -> Result<Record> {
+    records.pop().ok_or_else(|| Error::misuse("a receive ended without a message; this is a bug of rstest-kafka"))
+}
+
+fn is_unknown(code: RDKafkaErrorCode) -> bool {
+    crate::broker::is_unknown_topic(code)
+}
+
+/// Whether this thread belongs to a tokio runtime, whose tasks a blocking call may keep from running.
+fn in_tokio() -> bool {
+    #[cfg(feature = "tokio")]
+    {
+        tokio::runtime::Handle::try_current().is_ok()
+    }
+    #[cfg(not(feature = "tokio"))]
+    {
+        false
+    }
+}

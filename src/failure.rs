@@ -1,0 +1,83 @@
+//! The signals that a test has failed, beside its guard's drop while panicking.
+
+use std::fmt;
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::lane;
+
+/// Chains a hook that suspects the panicking thread's test, once per process, at its first lease.
+///
+/// The hook sees what a drop cannot: a fixture that was moved away or dropped early, an expired sync `#[timeout]`.
+pub(crate) fn watch_panics() {
+    static WATCHING: AtomicBool = AtomicBool::new(false);
+    // A hook cannot be changed while unwinding; the next lease installs it.
+    if thread::panicking() || WATCHING.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        lane::suspect_this_thread();
+        previous(info);
+    }));
+}
+
+/// The result of a test that uses `?`: an `Err` counts as a failure.
+///
+/// ```no_run
+/// use rstest::rstest;
+/// use rstest_kafka::{Kafka, TestResult, kafka};
+///
+/// #[rstest]
+/// fn parses(kafka: Kafka) -> TestResult {
+///     let consumer = kafka.consumer("events");
+///     kafka.send("events", "id", "42");
+///     let id: u32 = consumer.recv().text().parse()?;
+///     assert_eq!(id, 42);
+///     Ok(())
+/// }
+/// ```
+pub type TestResult<T = ()> = Result<T, TestError>;
+
+/// Any error that `?` meets in a test that returns [`TestResult`].
+///
+/// The test runner prints the `Err` that a test returns by its `Debug`: that is the signal that moves the test's worker
+/// to its next generation. An error that the test handles itself is none, as long as the test goes on to use or drop
+/// its fixtures. Like other catch-all errors it does not implement [`std::error::Error`]; it has it inside.
+pub struct TestError(Box<dyn std::error::Error + Send + Sync>);
+
+impl TestError {
+    /// The error that `?` met.
+    pub fn get_ref(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for TestError {
+    fn from(error: E) -> Self {
+        lane::suspect_this_thread();
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for TestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for TestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // After the fixtures are gone, so that nothing refutes it; and on the test's thread, also where the error was
+        // made on another one.
+        lane::suspect_this_thread();
+        self.0.fmt(f)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

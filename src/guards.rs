@@ -1,0 +1,360 @@
+//! What a test holds: `Kafka`, and its two parts for tests that want no more.
+
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use rdkafka::message::ToBytes;
+use rdkafka::producer::BaseRecord;
+use rdkafka::producer::future_producer::Delivery;
+
+use crate::broker::Capabilities;
+use crate::consumer::PooledConsumer;
+use crate::error::{OrRaise, Result};
+use crate::lease::LeaseGuard;
+use crate::stats::Stats;
+use crate::topic::{Topic, TopicRef, TopicSpec};
+use crate::worker::{RunId, WorkerId};
+
+/// A test's Kafka: topics, consumers, sending; one lease of one worker.
+///
+/// Everything that it hands out belongs to the running test: exactly its own messages, a worker that no other running
+/// test has. `Kafka`, [`TopicNames`] and [`Consumers`] in one test are one lease.
+#[must_use = "a test's lease ends when its last fixture is dropped"]
+pub struct Kafka {
+    lease: LeaseGuard,
+}
+
+impl Kafka {
+    pub(crate) fn new(lease: LeaseGuard) -> Self {
+        Self { lease }
+    }
+
+    /// A topic of this test: it exists, its partitions have leaders, and its fence stands where it ends now.
+    ///
+    /// Takes a logical name or a [`TopicSpec`]. The second time it is the same topic, with the same fence.
+    ///
+    /// # Panics
+    /// When it cannot be had; [`try_topic`](Self::try_topic) returns that as an error.
+    #[track_caller]
+    pub fn topic(&self, spec: impl Into<TopicSpec>) -> Topic {
+        self.try_topic(spec).or_raise()
+    }
+
+    /// As [`topic`](Self::topic).
+    ///
+    /// # Errors
+    /// [`Error::Name`](crate::Error::Name) and [`Error::Config`](crate::Error::Config) before anything is sent;
+    /// [`Error::Broker`](crate::Error::Broker), [`Error::Unreachable`](crate::Error::Unreachable) and
+    /// [`Error::Unsupported`](crate::Error::Unsupported) from the broker.
+    pub fn try_topic(&self, spec: impl Into<TopicSpec>) -> Result<Topic> {
+        self.lease.lease().topic(spec.into())
+    }
+
+    /// A consumer of the topic from the pool, standing at the fence on every partition.
+    ///
+    /// Takes a [`Topic`] or a logical name. Asking for it late changes nothing: the fence is the topic's.
+    ///
+    /// # Panics
+    /// When it cannot be had; [`try_consumer`](Self::try_consumer) returns that as an error.
+    #[track_caller]
+    pub fn consumer(&self, topic: impl Into<TopicRef>) -> PooledConsumer {
+        self.try_consumer(topic).or_raise()
+    }
+
+    /// As [`consumer`](Self::consumer).
+    ///
+    /// # Errors
+    /// As [`try_topic`](Self::try_topic); [`Error::Misuse`](crate::Error::Misuse) for another lease's topic.
+    pub fn try_consumer(&self, topic: impl Into<TopicRef>) -> Result<PooledConsumer> {
+        self.lease.consumer(topic.into())
+    }
+
+    /// Sends one message and returns once the broker has it, with the partition and offset that it gave.
+    ///
+    /// The partition is librdkafka's choice by the key (`consistent_random`); name one with
+    /// [`send_record`](Self::send_record).
+    ///
+    /// # Panics
+    /// When the broker has not acknowledged it within the configured timeout; [`try_send`](Self::try_send) returns that
+    /// as an error.
+    #[track_caller]
+    pub fn send<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Delivery
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        self.try_send(topic, key, value).or_raise()
+    }
+
+    /// As [`send`](Self::send).
+    ///
+    /// # Errors
+    /// [`Error::Broker`](crate::Error::Broker) when it was not acknowledged; else as [`try_consumer`](Self::try_consumer).
+    pub fn try_send<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Result<Delivery>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        let topic = self.lease.lease().resolve(topic.into())?;
+        self.try_send_record(BaseRecord::to(topic.name()).key(key).payload(value))
+    }
+
+    /// As [`send`](Self::send), without blocking the thread; on any runtime.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub async fn send_async<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Result<Delivery>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        let topic = self.lease.lease().resolve(topic.into())?;
+        self.send_record_async(BaseRecord::to(topic.name()).key(key).payload(value)).await
+    }
+
+    /// Sends messages in their order and returns once the broker has them all, each with its partition and offset.
+    ///
+    /// # Panics
+    /// When one was not acknowledged; [`try_send_all`](Self::try_send_all) returns that as an error.
+    #[track_caller]
+    pub fn send_all<K, V>(
+        &self,
+        topic: impl Into<TopicRef>,
+        messages: impl IntoIterator<Item = (K, V)>,
+    ) -> Vec<Delivery>
+    where
+        K: ToBytes,
+        V: ToBytes,
+    {
+        self.try_send_all(topic, messages).or_raise()
+    }
+
+    /// As [`send_all`](Self::send_all).
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send): the first that was not acknowledged.
+    pub fn try_send_all<K, V>(
+        &self,
+        topic: impl Into<TopicRef>,
+        messages: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Vec<Delivery>>
+    where
+        K: ToBytes,
+        V: ToBytes,
+    {
+        let lease = self.lease.lease();
+        let topic = lease.resolve(topic.into())?;
+        let producer = lease.connection().producer();
+        let sendings: Vec<_> = messages
+            .into_iter()
+            .map(|(key, value)| producer.enqueue(BaseRecord::to(topic.name()).key(&key).payload(&value)))
+            .collect::<Result<_>>()?;
+        lease.connection().counters().messages_sent.add(sendings.len());
+        let deadline = lease.deadline();
+        sendings.into_iter().map(|sending| producer.wait(sending, deadline)).collect()
+    }
+
+    /// Sends one message with all that a record can have: partition, headers, timestamp, no key, no value.
+    ///
+    /// ```
+    /// use rstest_kafka::rdkafka::message::{Header, OwnedHeaders};
+    /// use rstest_kafka::rdkafka::producer::BaseRecord;
+    /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+    /// # let kafka = harness.lease();
+    ///
+    /// let events = kafka.topic("events");
+    /// let headers = OwnedHeaders::new().insert(Header { key: "trace", value: Some("a1") });
+    /// let record = BaseRecord::<str, str>::to(&events).partition(0).headers(headers).payload("one");
+    /// assert_eq!(kafka.send_record(record).partition, 0);
+    ///
+    /// let received = kafka.consumer(&events).recv();
+    /// assert_eq!((received.key(), received.header("trace")), (None, Some(&b"a1"[..])));
+    /// ```
+    ///
+    /// # Panics
+    /// When it was not acknowledged; [`try_send_record`](Self::try_send_record) returns that as an error.
+    #[track_caller]
+    pub fn send_record<K, V>(&self, record: BaseRecord<'_, K, V>) -> Delivery
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        self.try_send_record(record).or_raise()
+    }
+
+    /// As [`send_record`](Self::send_record).
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_record<K, V>(&self, record: BaseRecord<'_, K, V>) -> Result<Delivery>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        let lease = self.lease.lease();
+        let producer = lease.connection().producer();
+        lease.connection().counters().messages_sent.add(1);
+        producer.wait(producer.enqueue(record)?, lease.deadline())
+    }
+
+    /// As [`send_record`](Self::send_record), without blocking the thread; on any runtime.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub async fn send_record_async<K, V>(&self, record: BaseRecord<'_, K, V>) -> Result<Delivery>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        let lease = self.lease.lease();
+        let producer = lease.connection().producer();
+        lease.connection().counters().messages_sent.add(1);
+        let sending = producer.enqueue(record)?;
+        producer.wait_async(sending, lease.deadline()).await
+    }
+
+    /// The addresses of the broker, for a service under test.
+    pub fn bootstrap_servers(&self) -> &str {
+        self.lease.lease().connection().broker().bootstrap_servers()
+    }
+
+    /// A client configuration for a service under test: addresses, security, and on the embedded broker the fetch wait
+    /// without which it would see each message up to 500 ms late.
+    pub fn client_config(&self) -> ClientConfig {
+        self.lease.lease().connection().broker().client_config()
+    }
+
+    /// What the broker can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.lease.lease().connection().broker().capabilities()
+    }
+
+    /// Counts this test as failed, whatever becomes of it: its worker's next test gets the next generation.
+    pub fn mark_failed(&self) {
+        self.lease.lease().hold().mark_failed();
+    }
+
+    /// This lease's topic names.
+    pub fn topic_names(&self) -> TopicNames {
+        TopicNames::new(self.lease.clone())
+    }
+
+    /// This lease's consumers.
+    pub fn consumers(&self) -> Consumers {
+        Consumers::new(self.lease.clone())
+    }
+
+    /// The worker that this test holds.
+    pub fn worker_id(&self) -> &WorkerId {
+        &self.lease.lease().names().worker_id
+    }
+
+    /// The run's id.
+    pub fn run_id(&self) -> &RunId {
+        &self.lease.lease().names().run_id
+    }
+
+    /// How many tests have failed on this worker before this one.
+    pub fn generation(&self) -> u32 {
+        self.lease.lease().names().generation
+    }
+
+    /// What this test's harness has made and reused so far, over all its tests.
+    pub fn stats(&self) -> Stats {
+        self.lease.lease().connection().stats()
+    }
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kafka").field(&self.lease).finish()
+    }
+}
+
+/// The names of a test's topics, for a service that makes its topics itself.
+#[must_use = "a test's lease ends when its last fixture is dropped"]
+pub struct TopicNames {
+    lease: LeaseGuard,
+}
+
+impl TopicNames {
+    pub(crate) fn new(lease: LeaseGuard) -> Self {
+        Self { lease }
+    }
+
+    /// Names a topic without making it, for a service that lets the broker create it.
+    ///
+    /// The fence is where the topic ends now, if an earlier test on this worker left it.
+    ///
+    /// # Panics
+    /// When Kafka would refuse the name; [`try_name`](Self::try_name) returns that as an error.
+    #[track_caller]
+    pub fn name(&self, logical: &str) -> Topic {
+        self.try_name(logical).or_raise()
+    }
+
+    /// As [`name`](Self::name).
+    ///
+    /// # Errors
+    /// [`Error::Name`](crate::Error::Name) before anything is sent; [`Error::Unreachable`](crate::Error::Unreachable)
+    /// when the broker does not tell where an existing one ends.
+    pub fn try_name(&self, logical: &str) -> Result<Topic> {
+        self.lease.lease().name(logical)
+    }
+
+    /// The worker that this test holds.
+    pub fn worker_id(&self) -> &WorkerId {
+        &self.lease.lease().names().worker_id
+    }
+
+    /// The run's id.
+    pub fn run_id(&self) -> &RunId {
+        &self.lease.lease().names().run_id
+    }
+
+    /// How many tests have failed on this worker before this one.
+    pub fn generation(&self) -> u32 {
+        self.lease.lease().names().generation
+    }
+}
+
+impl fmt::Debug for TopicNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TopicNames").field(&self.lease).finish()
+    }
+}
+
+/// A test's consumers, for a test that sends with clients of its own.
+#[must_use = "a test's lease ends when its last fixture is dropped"]
+pub struct Consumers {
+    lease: LeaseGuard,
+}
+
+impl Consumers {
+    pub(crate) fn new(lease: LeaseGuard) -> Self {
+        Self { lease }
+    }
+
+    /// As [`Kafka::consumer`].
+    ///
+    /// # Panics
+    /// When it cannot be had; [`try_consumer`](Self::try_consumer) returns that as an error.
+    #[track_caller]
+    pub fn consumer(&self, topic: impl Into<TopicRef>) -> PooledConsumer {
+        self.try_consumer(topic).or_raise()
+    }
+
+    /// As [`Kafka::try_consumer`].
+    ///
+    /// # Errors
+    /// As [`Kafka::try_consumer`].
+    pub fn try_consumer(&self, topic: impl Into<TopicRef>) -> Result<PooledConsumer> {
+        self.lease.consumer(topic.into())
+    }
+}
+
+impl fmt::Debug for Consumers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Consumers").field(&self.lease).finish()
+    }
+}

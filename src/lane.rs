@@ -1,0 +1,258 @@
+//! Lanes: who runs where in this process, and which generation each lane is in.
+//!
+//! A lane is a number, the lowest free one of the process, whichever harness asks. A test's thread holds its lane from
+//! its first lease until the thread has ended *and* every fixture is dropped: a test that drops its fixtures early and
+//! fails later still fails on its own lane, and one that hangs or leaks its fixtures keeps it.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+
+/// All lanes that ever ran in this process, by number.
+static LANES: Mutex<Vec<LaneState>> = Mutex::new(Vec::new());
+
+/// The holds that are alive, for the panic hook to find the one of a panicking thread.
+static HOLDS: Mutex<Vec<Weak<Hold>>> = Mutex::new(Vec::new());
+
+/// Called with a lane and its new generation each time a failure has moved it.
+static ON_FAILURE: Mutex<Option<fn(usize, u32)>> = Mutex::new(None);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct LaneState {
+    held: bool,
+    generation: u32,
+}
+
+thread_local! {
+    /// The hold of the test that runs on this thread.
+    static OF_THREAD: RefCell<Option<Arc<Hold>>> = const { RefCell::new(None) };
+}
+
+/// A lock that Drop and the panic hook may take: poisoning is ignored, the data are single words.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has `react` called with each lane that a failure moves, and its new generation; the last caller wins.
+pub(crate) fn on_failure(react: fn(usize, u32)) {
+    *lock(&ON_FAILURE) = Some(react);
+}
+
+/// How many lanes this process has used so far.
+pub(crate) fn used() -> usize {
+    lock(&LANES).len()
+}
+
+/// A number that no other thread of the process ever has; never 0.
+fn this_thread() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local!(static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
+    // A thread whose locals are gone is in its last destructors and is told from all others by 0.
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}
+
+/// One test's hold on its lane.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    lane: usize,
+    /// The name of the test's thread: libtest names it by the test's path, and a `#[timeout]` body thread the same.
+    thread_name: Option<String>,
+    failed: AtomicBool,
+    /// The thread that panicked or returned an `Err`, until something shows that the panic was caught; 0 for none.
+    suspect: AtomicU64,
+}
+
+impl Hold {
+    /// The hold of this thread's test, taken now if it has none.
+    pub(crate) fn of_this_thread() -> Arc<Self> {
+        let existing = OF_THREAD.try_with(|hold| hold.borrow().clone()).ok().flatten();
+        if let Some(hold) = existing {
+            return hold;
+        }
+        let hold = Arc::new(Self::take_lowest_free());
+        let mut holds = lock(&HOLDS);
+        holds.retain(|hold| hold.strong_count() > 0);
+        holds.push(Arc::downgrade(&hold));
+        drop(holds);
+        // A thread whose locals are already destroyed keeps no hold of its own: the lease's is enough.
+        let _ = OF_THREAD.try_with(|slot| *slot.borrow_mut() = Some(Arc::clone(&hold)));
+        hold
+    }
+
+    fn take_lowest_free() -> Self {
+        let mut lanes = lock(&LANES);
+        let lane = lanes.iter().position(|lane| !lane.held).unwrap_or_else(|| {
+            lanes.push(LaneState::default());
+            lanes.len() - 1
+        });
+        lanes[lane].held = true;
+        drop(lanes);
+        let thread_name = thread::current().name().map(str::to_owned);
+        Self { lane, thread_name, failed: AtomicBool::new(false), suspect: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn lane(&self) -> usize {
+        self.lane
+    }
+
+    /// The generation that a lease which starts now gets: a failure known by now counts.
+    pub(crate) fn generation(&self) -> u32 {
+        self.settle();
+        lock(&LANES)[self.lane].generation
+    }
+
+    /// This test has failed, whatever else happens.
+    pub(crate) fn mark_failed(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it is certain that this test has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Whether there is a sign of failure that nothing has refuted.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.has_failed() || self.suspect.load(Ordering::SeqCst) != 0
+    }
+
+    /// Something of this test's was used or dropped on this thread: while unwinding it has failed; else a panic that
+    /// this very thread raised before was caught, because its code went on.
+    pub(crate) fn observe(&self) {
+        if thread::panicking() {
+            self.mark_failed();
+        } else {
+            let _ = self.suspect.compare_exchange(this_thread(), 0, Ordering::SeqCst, Ordering::SeqCst);
+        }
+    }
+
+    /// A failure that is certain moves the lane to its next generation, once.
+    pub(crate) fn settle(&self) {
+        if self.failed.swap(false, Ordering::SeqCst) {
+            self.suspect.store(0, Ordering::SeqCst);
+            let generation = {
+                let mut lanes = lock(&LANES);
+                lanes[self.lane].generation += 1;
+                lanes[self.lane].generation
+            };
+            let react = *lock(&ON_FAILURE);
+            if let Some(react) = react {
+                react(self.lane, generation);
+            }
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Nothing of the test can refute the suspicion any more.
+        if *self.suspect.get_mut() != 0 {
+            self.mark_failed();
+        }
+        self.settle();
+        lock(&LANES)[self.lane].held = false;
+    }
+}
+
+/// A panic, or an `Err` on its way to the runner, was seen on this thread: its test is suspected.
+///
+/// The test is found by the thread itself, or by its name, which the body thread of a sync `#[timeout]` shares with the
+/// test's.
+pub(crate) fn suspect_this_thread() {
+    let suspect = |hold: &Hold| hold.suspect.store(this_thread().max(1), Ordering::SeqCst);
+    let own = OF_THREAD.try_with(|slot| slot.try_borrow().ok().and_then(|hold| hold.clone())).ok().flatten();
+    if let Some(hold) = own {
+        suspect(&hold);
+        return;
+    }
+    let current = thread::current();
+    let Some(name) = current.name() else { return };
+    // Whoever holds this lock calls nothing that could panic, so the panic cannot have come from under it.
+    let holds = lock(&HOLDS);
+    let named: Vec<Arc<Hold>> =
+        holds.iter().filter_map(Weak::upgrade).filter(|hold| hold.thread_name.as_deref() == Some(name)).collect();
+    // Dropping the last reference to a hold takes locks of its own.
+    drop(holds);
+    named.iter().for_each(|hold| suspect(hold));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Runs on a thread of its own, as libtest runs each test.
+    fn on_a_thread<T: Send + 'static>(name: &str, test: impl FnOnce() -> T + Send + 'static) -> thread::Result<T> {
+        thread::Builder::new().name(name.to_owned()).spawn(test).unwrap().join()
+    }
+
+    // One test: lanes are of the process, and libtest would run several at once.
+    #[test]
+    fn lanes_are_exclusive_reused_and_moved_on_by_failures() {
+        let first = on_a_thread("first", || (Hold::of_this_thread().lane(), Hold::of_this_thread().generation()));
+        let (lane, generation) = first.unwrap();
+        let again = on_a_thread("again", || (Hold::of_this_thread().lane(), Hold::of_this_thread().generation()));
+        assert_eq!(again.unwrap(), (lane, generation), "the lane is free once its thread has ended, and unmoved");
+
+        // A leaked hold keeps its lane.
+        let leaked = on_a_thread("leaks", || {
+            let hold = Hold::of_this_thread();
+            let lane = hold.lane();
+            std::mem::forget(hold);
+            lane
+        });
+        let next = on_a_thread("next", || Hold::of_this_thread().lane()).unwrap();
+        assert_ne!(leaked.unwrap(), next);
+
+        // Two that run at once never share.
+        let (enter, entered) = mpsc::channel();
+        let (leave, left) = mpsc::channel::<()>();
+        let running = thread::spawn(move || {
+            enter.send(Hold::of_this_thread().lane()).unwrap();
+            let _ = left.recv();
+        });
+        let theirs = entered.recv().unwrap();
+        assert_ne!(on_a_thread("beside", || Hold::of_this_thread().lane()).unwrap(), theirs);
+        drop(leave);
+        running.join().unwrap();
+
+        // A mark moves the lane; a caught panic does not; one that nothing refutes does.
+        let marked = on_a_thread("marked", || {
+            let hold = Hold::of_this_thread();
+            let before = hold.generation();
+            hold.mark_failed();
+            (hold.lane(), before)
+        })
+        .unwrap();
+        let after = on_a_thread("after", || (Hold::of_this_thread().lane(), Hold::of_this_thread().generation()));
+        assert_eq!(after.unwrap(), (marked.0, marked.1 + 1));
+        let caught = on_a_thread("caught", || {
+            let hold = Hold::of_this_thread();
+            suspect_this_thread();
+            assert!(hold.is_suspect());
+            hold.observe();
+            assert!(!hold.is_suspect());
+            hold.generation()
+        });
+        assert_eq!(caught.unwrap(), marked.1 + 1);
+        on_a_thread("late", || {
+            drop(Hold::of_this_thread());
+            suspect_this_thread();
+        })
+        .unwrap();
+        assert_eq!(on_a_thread("last", || Hold::of_this_thread().generation()).unwrap(), marked.1 + 2);
+
+        // A body thread of the same name counts, one of another name does not.
+        on_a_thread("twin", || {
+            let hold = Hold::of_this_thread();
+            on_a_thread("other", suspect_this_thread).unwrap();
+            assert!(!hold.is_suspect());
+            on_a_thread("twin", suspect_this_thread).unwrap();
+            assert!(hold.is_suspect());
+            hold.observe();
+            assert!(hold.is_suspect(), "only the thread that panicked can show that it went on");
+        })
+        .unwrap();
+    }
+}

@@ -1,0 +1,304 @@
+//! One test's hold on a worker: its names, its fences, and what it has learned of its own failure.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::connection::Connection;
+use crate::consumer::PooledConsumer;
+use crate::error::{Error, Result};
+use crate::flight::Flight;
+use crate::harness::HarnessInner;
+use crate::lane::Hold;
+use crate::topic::{Fence, Names, Topic, TopicParts, TopicRef, TopicSpec};
+use crate::wait::Deadline;
+use crate::{config::KeepTopics, failure};
+
+/// Tells the leases of a process apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LeaseId(u64);
+
+thread_local! {
+    /// The leases of the test that runs on this thread, one per harness.
+    static OF_THREAD: RefCell<Vec<Weak<Lease>>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) struct Lease {
+    id: LeaseId,
+    harness: Arc<HarnessInner>,
+    connection: Arc<Connection>,
+    hold: Arc<Hold>,
+    names: Names,
+    topics: Mutex<HashMap<String, Arc<LeasedTopic>>>,
+    /// How many guards are alive; the last to go ends the lease.
+    guards: AtomicUsize,
+}
+
+/// What a lease knows of one logical topic.
+struct LeasedTopic {
+    /// How it was asked for first; `None` for one that was only named.
+    spec: Mutex<Option<TopicSpec>>,
+    /// The topic with its fence, learned once.
+    learned: Flight<Topic>,
+    /// Whether it was made, where it was only named at first.
+    made: Flight<()>,
+}
+
+impl Lease {
+    /// The lease of this thread's test with this harness, started now if it has none.
+    pub(crate) fn of_this_thread(harness: &Arc<HarnessInner>) -> Result<LeaseGuard> {
+        let running = OF_THREAD.try_with(|leases| {
+            let mut leases = leases.borrow_mut();
+            leases.retain(|lease| lease.strong_count() > 0);
+            leases.iter().filter_map(Weak::upgrade).find(|lease| Arc::ptr_eq(&lease.harness, harness))
+        });
+        if let Ok(Some(lease)) = running
+            && let Some(guard) = LeaseGuard::of_running(&lease)
+        {
+            return Ok(guard);
+        }
+        failure::watch_panics();
+        let config = harness.config()?;
+        let connection = harness.connection()?;
+        let hold = Hold::of_this_thread();
+        let names = Names {
+            topic_prefix: config.topic_prefix.as_str().into(),
+            group_prefix: config.group_prefix.as_str().into(),
+            worker_id: config.worker_id.of_lane(hold.lane()),
+            run_id: config.run_id.clone(),
+            generation: hold.generation(),
+        };
+        connection.counters().leases.add(1);
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let lease = Arc::new(Self {
+            id: LeaseId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            harness: Arc::clone(harness),
+            connection,
+            hold,
+            names,
+            topics: Mutex::default(),
+            guards: AtomicUsize::new(1),
+        });
+        let _ = OF_THREAD.try_with(|leases| leases.borrow_mut().push(Arc::downgrade(&lease)));
+        Ok(LeaseGuard(lease))
+    }
+
+    pub(crate) fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    pub(crate) fn harness(&self) -> &Arc<HarnessInner> {
+        &self.harness
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(crate) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::after(self.harness.timeout())
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashMap<String, Arc<LeasedTopic>>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The topic that is meant, made and fenced if this is the first time that the lease hears of it.
+    pub(crate) fn resolve(&self, topic: TopicRef) -> Result<Topic> {
+        match topic {
+            TopicRef::Topic(topic) if topic.0.lease == self.id => Ok(topic),
+            TopicRef::Topic(topic) => Err(Error::misuse(format!(
+                "topic {:?} belongs to another lease: ask this test's own fixture for {:?}",
+                topic.name(),
+                topic.logical_name()
+            ))),
+            TopicRef::Spec(spec) => self.topic(spec),
+        }
+    }
+
+    pub(crate) fn topic(&self, spec: TopicSpec) -> Result<Topic> {
+        spec.check()?;
+        if let Some(known) = self.by_full_name(&spec.logical) {
+            return Ok(known);
+        }
+        let leased = self.leased(&spec.logical, Some(&spec))?;
+        let deadline = self.deadline();
+        let learned =
+            leased.learned.get_or_make(deadline, || self.make(&spec, deadline), || self.late(&spec.logical))?;
+        if learned.0.fence == Fence::Beginning {
+            let shape = self.harness.shape(&spec)?;
+            let make = || self.connection.make_topic(learned.name(), &shape, deadline).map(drop);
+            leased.made.get_or_make(deadline, make, || self.late(&spec.logical))?;
+        }
+        Ok(learned)
+    }
+
+    /// A topic that is named and not made: its fence is where it ends now, if it exists.
+    pub(crate) fn name(&self, logical: &str) -> Result<Topic> {
+        let name = self.names.topic(logical)?;
+        let leased = self.leased(logical, None)?;
+        let deadline = self.deadline();
+        let learn = || {
+            let fence = self.connection.fence_of_name(&name, deadline)?;
+            Ok(self.known(logical, name.clone(), true, fence))
+        };
+        leased.learned.get_or_make(deadline, learn, || self.late(logical))
+    }
+
+    /// The lease's entry for a logical topic; one logical topic has one shape in one test.
+    fn leased(&self, logical: &str, spec: Option<&TopicSpec>) -> Result<Arc<LeasedTopic>> {
+        let mut topics = self.topics();
+        let leased = topics.entry(logical.to_owned()).or_insert_with(|| {
+            Arc::new(LeasedTopic { spec: Mutex::default(), learned: Flight::default(), made: Flight::default() })
+        });
+        let leased = Arc::clone(leased);
+        drop(topics);
+        if let Some(spec) = spec {
+            let mut asked = leased.spec.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*asked {
+                None => *asked = Some(spec.clone()),
+                // A plain name means the topic that the test already has, in whatever shape.
+                Some(first) if first == spec || *spec == TopicSpec::new(logical) => {}
+                Some(first) => {
+                    return Err(Error::misuse(format!(
+                        "topic {logical:?} was asked for in two shapes in one test, {first:?} and {spec:?}: give the \
+                         second another name"
+                    )));
+                }
+            }
+        }
+        Ok(leased)
+    }
+
+    fn make(&self, spec: &TopicSpec, deadline: Deadline) -> Result<Topic> {
+        let shape = self.harness.shape(spec)?;
+        let name = self.names.topic(&spec.logical)?;
+        if !spec.exclusive && self.connection.shape_of(&name).is_none_or(|made| made == shape) {
+            let ends = self.connection.make_topic(&name, &shape, deadline)?;
+            // A service under test may have made it, in the broker's default shape, from its name alone.
+            if ends.len() == shape.partitions as usize {
+                return Ok(self.known(&spec.logical, name, true, Fence::Offsets(ends)));
+            }
+        }
+        let name = self.names.exclusive_topic(&spec.logical, next_exclusive())?;
+        let ends = self.connection.make_topic(&name, &shape, deadline)?;
+        Ok(self.known(&spec.logical, name, false, Fence::Offsets(ends)))
+    }
+
+    fn known(&self, logical: &str, name: String, shared: bool, fence: Fence) -> Topic {
+        Topic(Arc::new(TopicParts { logical: logical.to_owned(), name, lease: self.id, shared, fence }))
+    }
+
+    /// A topic's full name, where one of the lease's topics came as a `&str`.
+    fn by_full_name(&self, name: &str) -> Option<Topic> {
+        let topics = self.topics();
+        if topics.contains_key(name) {
+            return None;
+        }
+        topics.values().filter_map(|leased| leased.learned.get()).find(|topic| topic.name() == name)
+    }
+
+    fn late(&self, logical: &str) -> Error {
+        Error::Broker {
+            action: format!("make topic {logical:?}"),
+            broker: self.connection.broker().name().to_owned(),
+            advice: format!(
+                "another thread of this test was making it and is not done within {:?}",
+                self.harness.timeout()
+            ),
+            source: None,
+        }
+    }
+
+    /// The topics that this lease has learned so far.
+    pub(crate) fn learned(&self) -> Vec<Topic> {
+        self.topics().values().filter_map(|leased| leased.learned.get()).collect()
+    }
+
+    /// The last guard is gone.
+    fn end(&self) {
+        let learned = self.learned();
+        if self.hold.is_suspect() {
+            self.connection.counters().failed_leases.add(1);
+            learned.iter().for_each(|topic| self.connection.keep_if_failed(topic.name()));
+        }
+        let keeps = match self.connection.keep_topics() {
+            KeepTopics::Never => false,
+            KeepTopics::Failed => self.hold.is_suspect(),
+            KeepTopics::Always => true,
+        };
+        if !keeps {
+            let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
+            self.connection.forget_exclusive(exclusive.collect());
+        }
+        self.hold.settle();
+    }
+}
+
+/// The number of the next topic for one lease only, counting in the process.
+fn next_exclusive() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What every fixture and consumer of a test holds; when the last is dropped the lease ends.
+pub(crate) struct LeaseGuard(Arc<Lease>);
+
+impl LeaseGuard {
+    /// Another guard of a lease that has not ended.
+    fn of_running(lease: &Arc<Lease>) -> Option<Self> {
+        let more = |guards: usize| (guards > 0).then_some(guards + 1);
+        lease.guards.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        Some(Self(Arc::clone(lease)))
+    }
+
+    /// The lease; its use on this thread shows that a panic before was caught.
+    pub(crate) fn lease(&self) -> &Lease {
+        self.0.hold.observe();
+        &self.0
+    }
+
+    pub(crate) fn consumer(&self, topic: TopicRef) -> Result<PooledConsumer> {
+        let lease = self.lease();
+        let topic = lease.resolve(topic)?;
+        PooledConsumer::check_out(self.clone(), topic)
+    }
+}
+
+impl Clone for LeaseGuard {
+    fn clone(&self) -> Self {
+        self.0.guards.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        self.0.hold.observe();
+        if self.0.guards.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.end();
+        }
+    }
+}
+
+impl fmt::Debug for LeaseGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Names { worker_id, run_id, generation, .. } = &self.0.names;
+        f.debug_struct("Lease")
+            .field("worker_id", worker_id)
+            .field("run_id", run_id)
+            .field("generation", generation)
+            .field("broker", &self.0.connection.broker().name())
+            .finish()
+    }
+}

@@ -1,0 +1,39 @@
+//! Use rstest-kafka when tests that touch Kafka are slow and leak into each other.
+#![warn(missing_docs)]
+
+mod broker;
+mod closer;
+mod config;
+mod connection;
+mod consumer;
+mod error;
+mod failure;
+mod fixtures;
+mod flight;
+mod guards;
+mod harness;
+mod lane;
+mod lease;
+mod pool;
+mod producer;
+mod record;
+mod registry;
+mod stats;
+mod topic;
+mod wait;
+mod worker;
+
+pub use rdkafka;
+
+pub use crate::broker::Capabilities;
+pub use crate::config::{KeepTopics, Report};
+pub use crate::consumer::{ConsumerContext, ConsumerRuntime, PoolClient, PooledConsumer};
+pub use crate::error::{Error, PartitionState, ReceiveTimeout, Result};
+pub use crate::failure::{TestError, TestResult};
+pub use crate::fixtures::{consumers, kafka, topic_names};
+pub use crate::guards::{Consumers, Kafka, TopicNames};
+pub use crate::harness::{Harness, HarnessBuilder};
+pub use crate::record::Record;
+pub use crate::stats::Stats;
+pub use crate::topic::{Topic, TopicRef, TopicSpec};
+pub use crate::worker::{RunId, WorkerId};

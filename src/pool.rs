@@ -1,0 +1,179 @@
+//! Idle consumers, by worker, topic and generation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+/// What a consumer in the pool is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PoolKey {
+    pub(crate) lane: usize,
+    pub(crate) topic: Arc<str>,
+    pub(crate) generation: u32,
+}
+
+/// Idle things by key, bounded: whoever puts one in too many gets the least recently used back to close.
+///
+/// No method calls anything of a `T` under a lock: what is to be closed is returned.
+#[derive(Debug)]
+pub(crate) struct Pool<T> {
+    idle: DashMap<PoolKey, Vec<Idle<T>>>,
+    /// How many there are in `idle`, so that the bound costs no count.
+    count: AtomicUsize,
+    clock: AtomicU64,
+    most: usize,
+}
+
+#[derive(Debug)]
+struct Idle<T> {
+    value: T,
+    since: u64,
+}
+
+impl<T> Pool<T> {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { idle: DashMap::new(), count: AtomicUsize::new(0), clock: AtomicU64::new(0), most }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// The one that was used last, the most likely to be warm.
+    pub(crate) fn check_out(&self, key: &PoolKey) -> Option<T> {
+        let idle = self.idle.get_mut(key)?.pop()?;
+        self.count.fetch_sub(1, Ordering::SeqCst);
+        Some(idle.value)
+    }
+
+    /// Takes one back; returns what is one too many.
+    #[must_use = "what is returned is to be closed"]
+    pub(crate) fn put_back(&self, key: PoolKey, value: T) -> Option<T> {
+        if self.most == 0 {
+            return Some(value);
+        }
+        let since = self.clock.fetch_add(1, Ordering::SeqCst);
+        // Counted first: the count is never less than what there is.
+        let before = self.count.fetch_add(1, Ordering::SeqCst);
+        self.idle.entry(key).or_default().push(Idle { value, since });
+        if before < self.most { None } else { self.evict_oldest() }
+    }
+
+    fn evict_oldest(&self) -> Option<T> {
+        loop {
+            // Each shard is locked in turn, never two: another lane may take the oldest meanwhile, then look again.
+            let oldest = self
+                .idle
+                .iter()
+                .filter_map(|entry| Some((entry.value().first()?.since, entry.key().clone())))
+                .min_by_key(|(since, _)| *since);
+            let (since, key) = oldest?;
+            let Entry::Occupied(mut entry) = self.idle.entry(key) else { continue };
+            if entry.get().first().is_none_or(|idle| idle.since != since) {
+                continue;
+            }
+            let evicted = entry.get_mut().remove(0);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+            self.count.fetch_sub(1, Ordering::SeqCst);
+            return Some(evicted.value);
+        }
+    }
+
+    /// Takes out all of a lane that are older than its generation.
+    #[must_use = "what is returned is to be closed"]
+    pub(crate) fn retire_before(&self, lane: usize, generation: u32) -> Vec<T> {
+        self.take_if(|key| key.lane == lane && key.generation < generation)
+    }
+
+    /// Takes out all.
+    #[must_use = "what is returned is to be closed"]
+    pub(crate) fn take_all(&self) -> Vec<T> {
+        self.take_if(|_| true)
+    }
+
+    fn take_if(&self, condition: impl Fn(&PoolKey) -> bool) -> Vec<T> {
+        let keys: Vec<PoolKey> =
+            self.idle.iter().map(|entry| entry.key().clone()).filter(|key| condition(key)).collect();
+        let taken: Vec<T> = keys
+            .iter()
+            .filter_map(|key| self.idle.remove(key))
+            .flat_map(|(_, idle)| idle.into_iter().map(|idle| idle.value))
+            .collect();
+        self.count.fetch_sub(taken.len(), Ordering::SeqCst);
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(lane: usize, topic: &str, generation: u32) -> PoolKey {
+        PoolKey { lane, topic: topic.into(), generation }
+    }
+
+    #[test]
+    fn cache_key() {
+        let pool = Pool::new(8);
+        assert_eq!(pool.put_back(key(0, "events", 0), 'a'), None);
+        for other in [key(0, "events", 1), key(0, "audit", 0), key(1, "events", 0)] {
+            assert_eq!(pool.check_out(&other), None, "{other:?}");
+        }
+        assert_eq!(pool.check_out(&key(0, "events", 0)), Some('a'));
+        assert_eq!(pool.check_out(&key(0, "events", 0)), None, "one that is out is not given out again");
+    }
+
+    #[test]
+    fn beyond_its_bound_the_least_recently_used_comes_back() {
+        let pool = Pool::new(2);
+        assert_eq!(pool.put_back(key(0, "a", 0), 1), None);
+        assert_eq!(pool.put_back(key(0, "b", 0), 2), None);
+        assert_eq!(pool.check_out(&key(0, "a", 0)), Some(1));
+        assert_eq!(pool.put_back(key(0, "a", 0), 1), None);
+        assert_eq!(pool.put_back(key(0, "c", 0), 3), Some(2), "b was used before a");
+        assert_eq!(pool.put_back(key(0, "c", 0), 4), Some(1));
+        assert_eq!(pool.len(), 2);
+        assert_eq!(Pool::new(0).put_back(key(0, "a", 0), 1), Some(1), "none may stay idle");
+    }
+
+    #[test]
+    fn only_older_generations_of_the_lane_are_retired() {
+        let pool = Pool::new(8);
+        for (lane, generation, value) in [(0, 0, 1), (0, 1, 2), (0, 2, 3), (1, 0, 4)] {
+            assert_eq!(pool.put_back(key(lane, "events", generation), value), None);
+        }
+        let mut retired = pool.retire_before(0, 2);
+        retired.sort_unstable();
+        assert_eq!((retired, pool.len()), (vec![1, 2], 2));
+        let mut rest = pool.take_all();
+        rest.sort_unstable();
+        assert_eq!((rest, pool.len()), (vec![3, 4], 0));
+    }
+
+    #[test]
+    fn many_lanes_at_once_lose_none_and_keep_the_bound() {
+        let pool = Pool::new(16);
+        let made = AtomicUsize::new(0);
+        let closed = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for lane in 0..8 {
+                let (pool, made, closed) = (&pool, &made, &closed);
+                scope.spawn(move || {
+                    for n in 0..1_000 {
+                        let key = key(lane, ["a", "b", "c"][n % 3], 0);
+                        let value = pool.check_out(&key).unwrap_or_else(|| made.fetch_add(1, Ordering::SeqCst));
+                        closed.fetch_add(usize::from(pool.put_back(key, value).is_some()), Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        let idle = pool.len();
+        assert!(idle <= 16, "{idle} are idle");
+        assert_eq!(pool.take_all().len(), idle);
+        assert_eq!(idle + closed.into_inner(), made.into_inner());
+    }
+}

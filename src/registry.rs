@@ -1,0 +1,164 @@
+//! What is open in this process, and its end: set up before `main`, emptied at exit.
+//!
+//! Nothing here starts a thread or opens a socket before the first lease, and a process in which no test used a fixture
+//! passes through its exit without either.
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use crate::config::Report;
+use crate::connection::{Connection, LeftOver};
+use crate::lane;
+use crate::wait::Deadline;
+
+static REGISTRY: Registry =
+    Registry { pid: AtomicU32::new(0), entries: Mutex::new(Vec::new()), armed: AtomicBool::new(false) };
+
+struct Registry {
+    /// The process that set it up: a fork has the data but none of the threads, and does nothing.
+    pid: AtomicU32,
+    entries: Mutex<Vec<Entry>>,
+    armed: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Entry {
+    connection: Arc<Connection>,
+    exit_deadline: Duration,
+    report: Report,
+}
+
+impl Registry {
+    /// Also the exit takes it, so a poisoned lock is recovered: the entries are whole at any time.
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        self.pid.load(Ordering::SeqCst) == std::process::id()
+    }
+}
+
+#[ctor::ctor(unsafe)]
+fn set_up() {
+    REGISTRY.pid.store(std::process::id(), Ordering::SeqCst);
+    lane::on_failure(retire_before);
+}
+
+/// The last resort: on platforms and paths where the handler that `add` registers has not run.
+#[dtor::dtor(unsafe)]
+fn tear_down() {
+    empty();
+}
+
+extern "C" fn at_exit() {
+    empty();
+}
+
+/// From now on the connection is closed at exit, and told of failures.
+pub(crate) fn add(connection: &Arc<Connection>, exit_deadline: Duration, report: Report) {
+    REGISTRY.entries().push(Entry { connection: Arc::clone(connection), exit_deadline, report });
+    if !REGISTRY.armed.swap(true, Ordering::SeqCst) {
+        // Registered only now, after the first client was made: exit handlers run in reverse, so this one comes before
+        // those of the libraries that the clients stand on, such as OpenSSL's.
+        // SAFETY: the handler is a function of this binary or library, which is not unloaded while tests run; it never
+        // unwinds.
+        unsafe { dtor::at_module_exit(at_exit) };
+    }
+}
+
+/// The connection's harness is gone: it is closed now, off the test's path, and not at exit.
+pub(crate) fn remove(connection: &Arc<Connection>) {
+    let mut entries = REGISTRY.entries();
+    let at = entries.iter().position(|entry| Arc::ptr_eq(&entry.connection, connection));
+    let entry = at.map(|at| entries.swap_remove(at));
+    drop(entries);
+    let Some(entry) = entry else { return };
+    let close = {
+        let entry = entry.clone();
+        move || {
+            let left = entry.connection.close_and_free(Deadline::after(entry.exit_deadline));
+            tell(&left);
+        }
+    };
+    if thread::Builder::new().name("rstest-kafka close".to_owned()).spawn(close).is_err() {
+        REGISTRY.entries().push(entry);
+    }
+}
+
+fn retire_before(lane: usize, generation: u32) {
+    // Cloned, so that no lock is held while consumers are handed to be closed.
+    let entries: Vec<Entry> = REGISTRY.entries().clone();
+    for entry in entries {
+        entry.connection.retire_before(lane, generation);
+    }
+}
+
+/// Closes and deletes everything, in parallel and within the deadline; never panics, writes nothing to stdout.
+fn empty() {
+    let outcome = std::panic::catch_unwind(|| {
+        if !REGISTRY.is_of_this_process() {
+            return;
+        }
+        let entries = std::mem::take(&mut *REGISTRY.entries());
+        if entries.is_empty() {
+            return;
+        }
+        let allowed = entries.iter().map(|entry| entry.exit_deadline).max().unwrap_or_default();
+        let deadline = Deadline::after(allowed);
+        let (done, all_done) = mpsc::channel();
+        // On fresh threads: the exiting one may have lost the thread-locals that waiting needs.
+        let mut waiting_for = 0;
+        for entry in &entries {
+            let (entry, done) = (entry.clone(), done.clone());
+            let close = move || {
+                let left = entry.connection.close_at_exit(Deadline::after(entry.exit_deadline));
+                let _ = done.send((left, (entry.report == Report::Summary).then(|| entry.connection.stats())));
+                // The last reference would run Drops that have no deadline.
+                std::mem::forget(entry);
+            };
+            if thread::Builder::new().name("rstest-kafka exit".to_owned()).spawn(close).is_ok() {
+                waiting_for += 1;
+            }
+        }
+        let mut stderr = std::io::stderr();
+        for _ in 0..waiting_for {
+            // A little more than each was given, so that it can say itself what it left.
+            match all_done.recv_timeout(deadline.remaining() + Duration::from_millis(300)) {
+                Ok((left, stats)) => {
+                    tell(&left);
+                    if let Some(stats) = stats {
+                        let _ = writeln!(stderr, "rstest-kafka: {stats}");
+                    }
+                }
+                Err(_) => {
+                    let _ = writeln!(stderr, "rstest-kafka: not all was closed within {allowed:?}");
+                    break;
+                }
+            }
+        }
+        std::mem::forget(entries);
+    });
+    // A panic's payload may panic when dropped, and nothing may leave an exit function.
+    if let Err(payload) = outcome {
+        std::mem::forget(payload);
+    }
+}
+
+/// What was left behind is said on stderr by name.
+fn tell(left: &LeftOver) {
+    let LeftOver { broker, undeleted, kept, unclosed_consumers } = left;
+    let mut stderr = std::io::stderr();
+    for (name, reason) in undeleted {
+        let _ = writeln!(stderr, "rstest-kafka: {name} is left on {broker}: {reason}");
+    }
+    if !kept.is_empty() {
+        let _ = writeln!(stderr, "rstest-kafka: kept on {broker}: {}", kept.join(", "));
+    }
+    if *unclosed_consumers > 0 {
+        let _ = writeln!(stderr, "rstest-kafka: {unclosed_consumers} consumers did not close in time on {broker}");
+    }
+}

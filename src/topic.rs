@@ -1,0 +1,415 @@
+//! What a test calls a topic and what the broker calls it; which names Kafka takes.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::lease::LeaseId;
+use crate::worker::{RunId, WorkerId};
+
+/// Kafka's longest topic name, in characters (`org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH`).
+const LONGEST_NAME: usize = 249;
+
+/// A part of a name, as errors call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NamePart {
+    Topic,
+    TopicPrefix,
+    GroupPrefix,
+    WorkerId,
+    Group,
+}
+
+impl fmt::Display for NamePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Topic => "topic",
+            Self::TopicPrefix => "topic prefix",
+            Self::GroupPrefix => "group prefix",
+            Self::WorkerId => "worker id",
+            Self::Group => "group",
+        })
+    }
+}
+
+/// Refuses a part that Kafka would refuse as a topic's name.
+pub(crate) fn check_part(part: NamePart, value: &str) -> Result<()> {
+    let strange = value.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
+    let reason = match strange {
+        Some(c) => format!("has the character {c:?}; Kafka takes letters, digits, '.', '_' and '-'"),
+        None if value.is_empty() => "is empty".to_owned(),
+        None if value == "." || value == ".." => "is refused by Kafka".to_owned(),
+        None => return Ok(()),
+    };
+    Err(Error::Name { part: part.to_string(), value: value.to_owned(), reason })
+}
+
+/// Everything that names are made of, for one lease.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub(crate) topic_prefix: Arc<str>,
+    pub(crate) group_prefix: Arc<str>,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) run_id: RunId,
+    pub(crate) generation: u32,
+}
+
+impl Names {
+    /// `{prefix}-{topic}-{worker_id}-{run_id}`, after failures with `-f{generation}`.
+    pub(crate) fn topic(&self, logical: &str) -> Result<String> {
+        self.topic_with(logical, None)
+    }
+
+    /// The name of a topic for one lease only: the topic's name and `-x{n}`.
+    pub(crate) fn exclusive_topic(&self, logical: &str, n: u64) -> Result<String> {
+        self.topic_with(logical, Some(n))
+    }
+
+    fn topic_with(&self, logical: &str, exclusive: Option<u64>) -> Result<String> {
+        check_part(NamePart::Topic, logical)?;
+        let Self { topic_prefix, worker_id, run_id, .. } = self;
+        let mut name = format!("{topic_prefix}-{logical}-{worker_id}-{run_id}");
+        if self.generation > 0 {
+            name.push_str(&format!("-f{}", self.generation));
+        }
+        if let Some(n) = exclusive {
+            name.push_str(&format!("-x{n}"));
+        }
+        self.check_length(
+            &name,
+            &[(NamePart::Topic, logical), (NamePart::TopicPrefix, topic_prefix), (NamePart::WorkerId, worker_id)],
+        )?;
+        Ok(name)
+    }
+
+    /// `{group_prefix}-{worker_id}-{run_id}-{topic}-{generation}`.
+    pub(crate) fn group(&self, logical: &str) -> Result<String> {
+        let Self { group_prefix, worker_id, run_id, generation, .. } = self;
+        let name = format!("{group_prefix}-{worker_id}-{run_id}-{logical}-{generation}");
+        self.check_length(
+            &name,
+            &[(NamePart::Topic, logical), (NamePart::GroupPrefix, group_prefix), (NamePart::WorkerId, worker_id)],
+        )?;
+        Ok(name)
+    }
+
+    /// The group of a system under test: its own name in the topic's place, and `-{n}`, new for every lease.
+    pub(crate) fn service_group(&self, group: &str, n: u64) -> Result<String> {
+        check_part(NamePart::Group, group)?;
+        let Self { group_prefix, worker_id, run_id, generation, .. } = self;
+        let name = format!("{group_prefix}-{worker_id}-{run_id}-{group}-{generation}-{n}");
+        self.check_length(
+            &name,
+            &[(NamePart::Group, group), (NamePart::GroupPrefix, group_prefix), (NamePart::WorkerId, worker_id)],
+        )?;
+        Ok(name)
+    }
+
+    /// Says which part to shorten, the longest, where the whole is too long.
+    fn check_length(&self, name: &str, parts: &[(NamePart, &str)]) -> Result<()> {
+        if name.len() <= LONGEST_NAME {
+            return Ok(());
+        }
+        let (part, value) = parts.iter().max_by_key(|(_, value)| value.len()).expect("each caller names its parts");
+        let over = name.len() - LONGEST_NAME;
+        Err(Error::Name {
+            part: part.to_string(),
+            value: (*value).to_owned(),
+            reason: format!(
+                "is {} characters long, {over} too many: {name:?} has {} and Kafka takes {LONGEST_NAME}",
+                value.len(),
+                name.len()
+            ),
+        })
+    }
+}
+
+/// A topic of a lease: what the broker calls it, and where this test's messages begin.
+///
+/// Derefs to the broker's name, so that it goes wherever a `&str` is taken. Cheap to clone. It belongs to the lease
+/// that made it; with another lease's `Kafka` it is an error.
+#[derive(Clone)]
+pub struct Topic(pub(crate) Arc<TopicParts>);
+
+pub(crate) struct TopicParts {
+    pub(crate) logical: String,
+    pub(crate) name: String,
+    pub(crate) lease: LeaseId,
+    /// Whether consumers of it may serve a later lease.
+    pub(crate) shared: bool,
+    pub(crate) fence: Fence,
+}
+
+/// Where a lease's messages begin, per partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fence {
+    /// The end offset of each partition when the lease first learned the name.
+    Offsets(Vec<i64>),
+    /// The topic did not exist then, so every partition begins at 0, however many there will be.
+    Beginning,
+}
+
+impl Fence {
+    pub(crate) fn offset(&self, partition: i32) -> i64 {
+        match self {
+            Self::Offsets(offsets) => {
+                usize::try_from(partition).ok().and_then(|index| offsets.get(index)).copied().unwrap_or(0)
+            }
+            Self::Beginning => 0,
+        }
+    }
+}
+
+impl Topic {
+    /// What the broker calls it: `test-events-main-1a2b3c4d`.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What the test calls it: `events`.
+    pub fn logical_name(&self) -> &str {
+        &self.0.logical
+    }
+
+    /// The end offset of the partition at the moment when the lease first learned the name; 0 where there was none.
+    pub fn fence(&self, partition: i32) -> i64 {
+        self.0.fence.offset(partition)
+    }
+
+    /// How many partitions it had at its fence; `None` for a topic that was only named and did not exist then.
+    pub fn partitions(&self) -> Option<i32> {
+        match &self.0.fence {
+            Fence::Offsets(offsets) => Some(offsets.len() as i32),
+            Fence::Beginning => None,
+        }
+    }
+}
+
+impl Deref for Topic {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.name()
+    }
+}
+
+impl AsRef<str> for Topic {
+    fn as_ref(&self) -> &str {
+        self.name()
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic").field("name", &self.name()).field("fence", &self.0.fence).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Topic {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.lease == other.0.lease && self.0.name == other.0.name
+    }
+}
+
+impl Eq for Topic {}
+
+/// What a topic shall be like: its logical name, partitions, replication factor, configuration.
+///
+/// What is left out is the harness's default. A topic that another lease of this worker made in another shape is not
+/// altered: this lease gets one of its own.
+///
+/// ```
+/// use rstest_kafka::TopicSpec;
+///
+/// let spec = TopicSpec::new("events").partitions(6).config("cleanup.policy", "compact").exclusive();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a spec is only a description: give it to Kafka::topic"]
+pub struct TopicSpec {
+    pub(crate) logical: String,
+    pub(crate) partitions: Option<i32>,
+    pub(crate) replication_factor: Option<i32>,
+    pub(crate) config: Vec<(String, String)>,
+    pub(crate) exclusive: bool,
+}
+
+impl TopicSpec {
+    /// A topic in the harness's default shape.
+    pub fn new(logical: impl Into<String>) -> Self {
+        Self {
+            logical: logical.into(),
+            partitions: None,
+            replication_factor: None,
+            config: Vec::new(),
+            exclusive: false,
+        }
+    }
+
+    /// How many partitions, 1 to 1000.
+    pub fn partitions(mut self, partitions: i32) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// How many replicas of each partition, 1 to the number of brokers; without it the broker's default.
+    pub fn replication_factor(mut self, replication_factor: i32) -> Self {
+        self.replication_factor = Some(replication_factor);
+        self
+    }
+
+    /// A topic configuration such as `cleanup.policy`; the embedded broker takes none and says so.
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.push((key.into(), value.into()));
+        self
+    }
+
+    /// A topic that no other lease ever gets: for tests that fill, alter or delete it or leave writers running.
+    pub fn exclusive(mut self) -> Self {
+        self.exclusive = true;
+        self
+    }
+
+    /// The partition count and the replication factor are in Kafka's range; nothing was sent yet.
+    pub(crate) fn check(&self) -> Result<()> {
+        let bad = |what: &str, value: i32, most: i32| {
+            Err(Error::Config {
+                setting: format!("TopicSpec::new({:?}).{what}", self.logical),
+                value: value.to_string(),
+                takes: format!("it takes 1 to {most}"),
+            })
+        };
+        match (self.partitions, self.replication_factor) {
+            (Some(partitions), _) if !(1..=1_000).contains(&partitions) => bad("partitions", partitions, 1_000),
+            (_, Some(factor)) if !(1..=32_767).contains(&factor) => bad("replication_factor", factor, 32_767),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<&str> for TopicSpec {
+    fn from(logical: &str) -> Self {
+        Self::new(logical)
+    }
+}
+
+impl From<&String> for TopicSpec {
+    fn from(logical: &String) -> Self {
+        Self::new(logical)
+    }
+}
+
+impl From<String> for TopicSpec {
+    fn from(logical: String) -> Self {
+        Self::new(logical)
+    }
+}
+
+/// What stands for a topic of a lease: the [`Topic`] itself, or the logical name (or spec) of one to be made.
+#[derive(Debug, Clone)]
+pub enum TopicRef {
+    /// A topic that the lease has handed out.
+    Topic(Topic),
+    /// One to be handed out now, or again.
+    Spec(TopicSpec),
+}
+
+impl From<&Topic> for TopicRef {
+    fn from(topic: &Topic) -> Self {
+        Self::Topic(topic.clone())
+    }
+}
+
+impl From<Topic> for TopicRef {
+    fn from(topic: Topic) -> Self {
+        Self::Topic(topic)
+    }
+}
+
+impl From<TopicSpec> for TopicRef {
+    fn from(spec: TopicSpec) -> Self {
+        Self::Spec(spec)
+    }
+}
+
+impl From<&str> for TopicRef {
+    fn from(logical: &str) -> Self {
+        Self::Spec(logical.into())
+    }
+}
+
+impl From<&String> for TopicRef {
+    fn from(logical: &String) -> Self {
+        Self::Spec(logical.into())
+    }
+}
+
+impl From<String> for TopicRef {
+    fn from(logical: String) -> Self {
+        Self::Spec(logical.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+    use rstest::rstest;
+
+    fn names(generation: u32) -> Names {
+        let environment = Environment::of([("NEXTEST_RUN_ID", "1a2b3c4d-0000-4000-8000-000000000000")]);
+        Names {
+            topic_prefix: "relay-test".into(),
+            group_prefix: "test-consumer".into(),
+            worker_id: WorkerId::detect(Some("main"), &environment).unwrap(),
+            run_id: RunId::detect(&environment).unwrap(),
+            generation,
+        }
+    }
+
+    #[rstest]
+    fn topic_name_consistency() {
+        assert_eq!(names(0).topic("events").unwrap(), "relay-test-events-main-1a2b3c4d");
+        assert_eq!(names(1).topic("events").unwrap(), "relay-test-events-main-1a2b3c4d-f1");
+        assert_eq!(names(0).exclusive_topic("events", 4).unwrap(), "relay-test-events-main-1a2b3c4d-x4");
+        assert_eq!(names(2).exclusive_topic("events", 4).unwrap(), "relay-test-events-main-1a2b3c4d-f2-x4");
+        assert_eq!(names(0).group("events").unwrap(), "test-consumer-main-1a2b3c4d-events-0");
+        assert_eq!(names(3).group("events").unwrap(), "test-consumer-main-1a2b3c4d-events-3");
+        assert_eq!(names(3).service_group("billing", 9).unwrap(), "test-consumer-main-1a2b3c4d-billing-3-9");
+        assert_eq!(names(1).topic("events").unwrap(), names(1).topic("events").unwrap());
+    }
+
+    #[rstest]
+    #[case("", "is empty")]
+    #[case("sp ace", "' '")]
+    #[case("a/b", "'/'")]
+    #[case("ümlaut", "'ü'")]
+    #[case(".", "refused")]
+    #[case("..", "refused")]
+    #[case("nul\0", "'\\0'")]
+    fn a_name_that_kafka_would_refuse_says_why(#[case] logical: &str, #[case] says: &str) {
+        for refused in
+            [names(0).topic(logical), names(0).exclusive_topic(logical, 0), names(0).service_group(logical, 0)]
+        {
+            let message = refused.unwrap_err().to_string();
+            assert!(message.contains(says) && message.contains(&format!("{logical:?}")), "{message}");
+        }
+    }
+
+    #[rstest]
+    fn a_name_that_is_too_long_says_which_part() {
+        let rest = names(0).topic("x").unwrap().len() - 1;
+        assert!(names(0).topic(&"t".repeat(249 - rest)).is_ok());
+        let message = names(0).topic(&"t".repeat(250 - rest)).unwrap_err().to_string();
+        assert!(message.starts_with("topic \"ttt") && message.contains("1 too many"), "{message}");
+        let mut long_prefix = names(0);
+        long_prefix.topic_prefix = "p".repeat(240).into();
+        assert!(long_prefix.topic("events").unwrap_err().to_string().starts_with("topic prefix"));
+    }
+}

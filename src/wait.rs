@@ -1,0 +1,109 @@
+//! Waiting with a deadline: nothing in this crate waits without one.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{self, Either};
+
+/// The moment by which something must have happened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    started: Instant,
+    allowed: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(allowed: Duration) -> Self {
+        Self { started: Instant::now(), allowed }
+    }
+
+    /// What is left of it; zero when it has passed.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.allowed.saturating_sub(self.started.elapsed())
+    }
+
+    pub(crate) fn has_passed(&self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// What it allowed in all, for messages.
+    pub(crate) fn allowed(&self) -> Duration {
+        self.allowed
+    }
+
+    /// The same or a nearer deadline, for one step of several.
+    pub(crate) fn at_most(&self, allowed: Duration) -> Self {
+        Self::after(self.remaining().min(allowed))
+    }
+
+    /// A pause between two looks at a condition, never beyond the deadline.
+    pub(crate) fn pause(&self, pause: Duration) {
+        thread::sleep(self.remaining().min(pause));
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Drives a future on this thread; `None` when the deadline passed first. Needs no runtime, and works inside one.
+pub(crate) fn block_on<F: Future>(future: F, deadline: Deadline) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Some(output);
+        }
+        let remaining = deadline.remaining();
+        if remaining.is_zero() {
+            return None;
+        }
+        thread::park_timeout(remaining);
+    }
+}
+
+/// The future's output, or `None` when the deadline passed first; on any runtime.
+pub(crate) async fn timeout<F: Future>(future: F, deadline: Deadline) -> Option<F::Output> {
+    let future = pin!(future);
+    match future::select(future, futures_timer::Delay::new(deadline.remaining())).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
+    }
+}
+
+/// Polls a future once; for what is either ready or not worth waiting for.
+pub(crate) fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_future_that_never_ends_meets_the_deadline() {
+        let deadline = Deadline::after(Duration::from_millis(5));
+        assert!(block_on(future::pending::<()>(), deadline).is_none());
+        assert!(deadline.has_passed());
+        let never = timeout(future::pending::<()>(), Deadline::after(Duration::from_millis(5)));
+        assert_eq!(block_on(never, Deadline::after(Duration::from_secs(5))), Some(None));
+    }
+
+    #[test]
+    fn a_future_that_is_ready_is_not_kept_waiting() {
+        assert_eq!(block_on(future::ready(1), Deadline::after(Duration::ZERO)), Some(1));
+        assert_eq!(poll_once(future::pending::<()>()), None);
+    }
+}

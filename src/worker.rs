@@ -1,0 +1,149 @@
+//! Who runs where: the worker's id and the run's id, as they stand in every name.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use uuid::Uuid;
+
+use crate::config::Environment;
+use crate::error::{Error, Result};
+use crate::topic::{self, NamePart};
+
+/// The lane in which a test runs, as it stands in the names of its topics: `main`, `main-1`, `slot-3`.
+///
+/// From `RSTEST_KAFKA_WORKER_ID`, else nextest's `NEXTEST_TEST_GLOBAL_SLOT` as `slot-{n}`, else `PYTEST_XDIST_WORKER`,
+/// else `main`; lanes after the first of a process append `-{lane}`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(Arc<str>);
+
+impl WorkerId {
+    pub(crate) fn detect(built: Option<&str>, environment: &Environment) -> Result<Self> {
+        let id = match (
+            built.or_else(|| environment.get("RSTEST_KAFKA_WORKER_ID")),
+            environment.get("NEXTEST_TEST_GLOBAL_SLOT"),
+            environment.get("PYTEST_XDIST_WORKER"),
+        ) {
+            (Some(id), _, _) => id.to_owned(),
+            (None, Some(slot), _) => format!("slot-{slot}"),
+            (None, None, Some(worker)) => worker.to_owned(),
+            (None, None, None) => "main".to_owned(),
+        };
+        topic::check_part(NamePart::WorkerId, &id)?;
+        Ok(Self(id.into()))
+    }
+
+    /// The id of a lane of this process; lane 0 has the plain id.
+    pub(crate) fn of_lane(&self, lane: usize) -> Self {
+        if lane == 0 { self.clone() } else { Self(format!("{}-{lane}", self.0).into()) }
+    }
+
+    /// The id as it stands in names.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The short id of one invocation of the test runner, as it stands in every name: 8 hex digits.
+///
+/// The first 8 of `NEXTEST_RUN_ID` under nextest, else of a random uuid made once per process.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(Arc<str>);
+
+impl RunId {
+    pub(crate) fn detect(environment: &Environment) -> Result<Self> {
+        static OF_PROCESS: OnceLock<RunId> = OnceLock::new();
+        match environment.get("NEXTEST_RUN_ID") {
+            Some(run) => match Uuid::parse_str(run) {
+                Ok(run) => Ok(Self::of(run)),
+                Err(_) => Err(Error::Config {
+                    setting: "NEXTEST_RUN_ID".to_owned(),
+                    value: run.to_owned(),
+                    takes: "it takes the uuid that cargo-nextest sets".to_owned(),
+                }),
+            },
+            None => Ok(OF_PROCESS.get_or_init(|| Self::of(Uuid::new_v4())).clone()),
+        }
+    }
+
+    fn of(uuid: Uuid) -> Self {
+        Self(uuid.simple().to_string()[..8].into())
+    }
+
+    /// The 8 hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! stands_for_its_text {
+    ($($id:ident),*) => {$(
+        impl Deref for $id {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    )*};
+}
+
+stands_for_its_text!(WorkerId, RunId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::default(None, &[], "main")]
+    #[case::xdist(None, &[("PYTEST_XDIST_WORKER", "gw3")], "gw3")]
+    #[case::nextest(None, &[("NEXTEST_TEST_GLOBAL_SLOT", "7"), ("PYTEST_XDIST_WORKER", "gw3")], "slot-7")]
+    #[case::variable(None, &[("RSTEST_KAFKA_WORKER_ID", "ci"), ("NEXTEST_TEST_GLOBAL_SLOT", "7")], "ci")]
+    #[case::empty_is_unset(None, &[("RSTEST_KAFKA_WORKER_ID", "")], "main")]
+    #[case::builder(Some("mine"), &[("RSTEST_KAFKA_WORKER_ID", "ci")], "mine")]
+    fn worker_id_detection(#[case] built: Option<&str>, #[case] variables: &[(&str, &str)], #[case] id: &str) {
+        let environment = match variables {
+            [] => Environment::of([]),
+            [one] => Environment::of([*one]),
+            [one, two] => Environment::of([*one, *two]),
+            _ => unreachable!("no case has more"),
+        };
+        let worker = WorkerId::detect(built, &environment).unwrap();
+        assert_eq!(worker.as_str(), id);
+        assert_eq!(worker.of_lane(0).as_str(), id);
+        assert_eq!(worker.of_lane(2).as_str(), format!("{id}-2"));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("a b")]
+    #[case("ä")]
+    fn a_worker_id_that_kafka_would_refuse_is_named(#[case] id: &str) {
+        let message = WorkerId::detect(Some(id), &Environment::of([])).unwrap_err().to_string();
+        assert!(message.contains("worker id") && message.contains(&format!("{id:?}")), "{message}");
+    }
+
+    #[rstest]
+    fn run_id_is_of_nextest_and_else_of_the_process() {
+        let nextest = Environment::of([("NEXTEST_RUN_ID", "8f14e45f-ceea-467f-a9ab-3c5d9a2b1c0d")]);
+        assert_eq!(RunId::detect(&nextest).unwrap().as_str(), "8f14e45f");
+        let process = RunId::detect(&Environment::of([])).unwrap();
+        assert_eq!(process, RunId::detect(&Environment::of([])).unwrap(), "made once per process");
+        assert!(process.len() == 8 && process.chars().all(|digit| digit.is_ascii_hexdigit()), "{process}");
+        let garbled = Environment::of([("NEXTEST_RUN_ID", "later")]);
+        assert!(RunId::detect(&garbled).unwrap_err().to_string().contains("later"));
+    }
+}
