@@ -63,6 +63,9 @@ pub enum Error {
     /// No message within the timeout.
     #[non_exhaustive]
     Timeout(Arc<ReceiveTimeout>),
+    /// A group that has not consumed what it should have within the timeout.
+    #[non_exhaustive]
+    Lag(Arc<GroupLag>),
     /// Messages where none was expected.
     #[non_exhaustive]
     NotEmpty {
@@ -135,6 +138,77 @@ pub struct PartitionState {
     pub end: Option<i64>,
     /// Whether the consumer is still assigned to the partition.
     pub assigned: bool,
+}
+
+/// Where a group stood when its timeout passed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GroupLag {
+    /// The group's id.
+    pub group: String,
+    /// Which broker.
+    pub broker: String,
+    /// How long was waited.
+    pub waited: Duration,
+    /// Each partition that was waited for.
+    pub partitions: Vec<LaggingPartition>,
+    /// The group's state, where the broker tells it.
+    pub state: Option<String>,
+    /// A line for each member of the group, where the broker tells them.
+    pub members: Vec<String>,
+}
+
+/// One partition of a [`GroupLag`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaggingPartition {
+    /// The topic, as the broker calls it.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The end offset when the lease first learned the topic's name.
+    pub fence: i64,
+    /// What the group has committed; `None` for nothing.
+    pub committed: Option<i64>,
+    /// The offset that it was to reach.
+    pub goal: i64,
+}
+
+impl LaggingPartition {
+    /// How many offsets are missing; 0 when the goal is reached.
+    pub fn lag(&self) -> i64 {
+        (self.goal - self.committed.unwrap_or(self.fence)).max(0)
+    }
+}
+
+impl fmt::Display for GroupLag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, broker, waited, partitions, state, members } = self;
+        let lag: i64 = partitions.iter().map(LaggingPartition::lag).sum();
+        write!(f, "group {group:?} is {lag} behind after {waited:?} ({broker})")?;
+        if let Some(state) = state {
+            write!(f, ", its state is {state}")?;
+        }
+        if partitions.iter().all(|partition| partition.committed.is_none_or(|at| at == partition.fence)) {
+            write!(f, ": it has committed nothing after its fence")?;
+        }
+        for partition in partitions {
+            let LaggingPartition { topic, partition: number, fence, goal, .. } = partition;
+            write!(f, "\n  {topic} [{number}]: fence {fence}, committed ")?;
+            match partition.committed {
+                Some(committed) => write!(f, "{committed}")?,
+                None => write!(f, "nothing")?,
+            }
+            write!(f, ", to reach {goal}, lag {}", partition.lag())?;
+        }
+        for member in members {
+            write!(f, "\n  member {member}")?;
+        }
+        if state.is_some() && members.is_empty() {
+            write!(f, "\n  no member: is the service running, and does it use this group id?")?;
+        }
+        Ok(())
+    }
 }
 
 impl ReceiveTimeout {
@@ -215,6 +289,7 @@ impl fmt::Display for Error {
                 if advice.is_empty() { Ok(()) } else { write!(f, ": {advice}") }
             }
             Self::Timeout(timeout) => timeout.fmt(f),
+            Self::Lag(lag) => lag.fmt(f),
             Self::NotEmpty { topic, records } => {
                 write!(f, "{} where none was expected on topic {topic:?}", Count(records.len()))?;
                 for record in records.iter().take(10) {

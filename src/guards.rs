@@ -10,6 +10,7 @@ use rdkafka::producer::future_producer::Delivery;
 use crate::broker::Capabilities;
 use crate::consumer::PooledConsumer;
 use crate::error::{OrRaise, Result};
+use crate::group::Group;
 use crate::lease::LeaseGuard;
 use crate::stats::Stats;
 use crate::topic::{Topic, TopicRef, TopicSpec};
@@ -67,6 +68,27 @@ impl Kafka {
     /// As [`try_topic`](Self::try_topic); [`Error::Misuse`](crate::Error::Misuse) for another lease's topic.
     pub fn try_consumer(&self, topic: impl Into<TopicRef>) -> Result<PooledConsumer> {
         self.lease.consumer(topic.into())
+    }
+
+    /// A group id for a service under test: a consumer that joins it starts at the fences of these topics.
+    ///
+    /// Each call makes a new group; it is deleted at exit.
+    ///
+    /// # Panics
+    /// When it cannot be had; [`try_group`](Self::try_group) returns that as an error.
+    #[track_caller]
+    pub fn group(&self, name: &str, topics: impl IntoIterator<Item = impl Into<TopicRef>>) -> Group {
+        self.try_group(name, topics).or_raise()
+    }
+
+    /// As [`group`](Self::group).
+    ///
+    /// # Errors
+    /// [`Error::Name`](crate::Error::Name) before anything is sent; else as [`try_consumer`](Self::try_consumer).
+    pub fn try_group(&self, name: &str, topics: impl IntoIterator<Item = impl Into<TopicRef>>) -> Result<Group> {
+        let lease = self.lease.lease();
+        let topics = topics.into_iter().map(|topic| lease.resolve(topic.into())).collect::<Result<_>>()?;
+        Group::make(self.lease.clone(), name, topics)
     }
 
     /// Sends one message and returns once the broker has it, with the partition and offset that it gave.

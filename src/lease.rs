@@ -85,10 +85,6 @@ impl Lease {
         Ok(LeaseGuard(lease))
     }
 
-    pub(crate) fn id(&self) -> LeaseId {
-        self.id
-    }
-
     pub(crate) fn harness(&self) -> &Arc<HarnessInner> {
         &self.harness
     }

@@ -35,11 +35,6 @@ impl Deadline {
         self.allowed
     }
 
-    /// The same or a nearer deadline, for one step of several.
-    pub(crate) fn at_most(&self, allowed: Duration) -> Self {
-        Self::after(self.remaining().min(allowed))
-    }
-
     /// A pause between two looks at a condition, never beyond the deadline.
     pub(crate) fn pause(&self, pause: Duration) {
         thread::sleep(self.remaining().min(pause));

@@ -143,7 +143,13 @@ impl Broker for Cluster {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { delete_topics: true, delete_groups: true, topic_config: true, outlives_process: true }
+        Capabilities {
+            delete_topics: true,
+            delete_groups: true,
+            describe_groups: true,
+            topic_config: true,
+            outlives_process: true,
+        }
     }
 
     fn control(&self) -> &Control {

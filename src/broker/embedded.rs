@@ -105,7 +105,13 @@ impl Broker for Embedded {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { delete_topics: false, delete_groups: false, topic_config: false, outlives_process: false }
+        Capabilities {
+            delete_topics: false,
+            delete_groups: false,
+            describe_groups: false,
+            topic_config: false,
+            outlives_process: false,
+        }
     }
 
     fn control(&self) -> &Control {

@@ -4,6 +4,7 @@ mod client;
 mod cluster;
 mod control;
 mod embedded;
+mod groups;
 mod properties;
 
 use std::fmt::Debug;
@@ -14,6 +15,7 @@ pub(crate) use self::client::{ClientErrors, Secret, create as create_client};
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::control::{Control, Partitions, is_passing, is_unknown_topic};
 pub(crate) use self::embedded::Embedded;
+pub(crate) use self::groups::PartitionOffset;
 
 use crate::error::Result;
 use crate::wait::Deadline;
@@ -26,6 +28,8 @@ pub struct Capabilities {
     pub delete_topics: bool,
     /// Groups can be deleted while it runs.
     pub delete_groups: bool,
+    /// The state and the members of a group can be asked for.
+    pub describe_groups: bool,
     /// Topics take configurations such as `cleanup.policy`.
     pub topic_config: bool,
     /// It outlives this process, and with it what is not deleted.

@@ -215,6 +215,20 @@ impl PooledConsumer {
         come.and_then(|()| self.try_assert_empty()).or_raise();
     }
 
+    /// Whether there is anything to read between the two offsets of any of the partitions.
+    pub(crate) fn has_between(&self, ranges: &[(i32, i64, i64)]) -> Result<bool> {
+        let mut ends = self.starts().iter().map(|(_, start)| *start).collect::<Vec<i64>>();
+        let starts: Vec<(i32, i64)> = ranges.iter().map(|(partition, from, _)| (*partition, *from)).collect();
+        for (partition, _, to) in ranges {
+            ends[*partition as usize] = *to;
+        }
+        *self.starts() = starts.clone();
+        self.assign(&starts)?;
+        // The first report of an end comes from a fetch that began after the offsets were known.
+        let read = self.block_on(self.timeout(), 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await)?;
+        Ok(!read.is_empty())
+    }
+
     fn timeout(&self) -> Duration {
         self.lease.lease().harness().timeout()
     }

@@ -1,0 +1,330 @@
+//! Questions about groups that rdkafka does not wrap: one client asks for all of them, none is made per group.
+//!
+//! AlterConsumerGroupOffsets and ListConsumerGroupOffsets work on the embedded broker too, unlike the other admin calls.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::{self, NonNull};
+use std::time::Duration;
+
+use rdkafka::bindings as rdsys;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::Control;
+use crate::error::Result;
+use crate::wait::Deadline;
+
+/// A topic's partition with an offset: a fence, or what a group has committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartitionOffset {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    /// `None`: nothing is committed.
+    pub(crate) offset: Option<i64>,
+}
+
+/// What a broker tells of a group: its state, and a line for each member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupDescription {
+    pub(crate) state: String,
+    pub(crate) members: Vec<String>,
+}
+
+/// A native object that is destroyed with its owner.
+struct Native<T> {
+    pointer: NonNull<T>,
+    destroy: unsafe extern "C" fn(*mut T),
+}
+
+impl<T> Native<T> {
+    /// # Safety
+    /// `pointer` is null or an object of the caller's that `destroy` destroys.
+    unsafe fn own(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, KafkaError> {
+        let pointer = NonNull::new(pointer).ok_or(KafkaError::AdminOp(RDKafkaErrorCode::CriticalSystemResource))?;
+        Ok(Self { pointer, destroy })
+    }
+
+    fn as_ptr(&self) -> *mut T {
+        self.pointer.as_ptr()
+    }
+}
+
+impl<T> Drop for Native<T> {
+    fn drop(&mut self) {
+        // SAFETY: by `own`'s contract the object is ours and `destroy` destroys it; this happens once.
+        unsafe { (self.destroy)(self.pointer.as_ptr()) }
+    }
+}
+
+type Reply = Native<rdsys::rd_kafka_event_t>;
+
+impl Control {
+    /// Commits offsets for a group that has no member, and thereby makes it.
+    pub(crate) fn commit_for(&self, group: &str, offsets: &[PartitionOffset], deadline: Deadline) -> Result<()> {
+        let failed = |error| self.failed(format!("commit the fence of group {group:?}"), error);
+        let committed = self.retrying(deadline, || self.alter_offsets(group, offsets, deadline));
+        committed.map_err(failed)?.into_iter().try_for_each(|(_, error)| error).map_err(failed)
+    }
+
+    /// What a group has committed for the partitions, in their order.
+    pub(crate) fn committed(
+        &self,
+        group: &str,
+        partitions: &[PartitionOffset],
+        deadline: Deadline,
+    ) -> Result<Vec<PartitionOffset>> {
+        let failed = |error| self.failed(format!("read the committed offsets of group {group:?}"), error);
+        let listed = self.retrying(deadline, || self.list_offsets(group, partitions, deadline)).map_err(failed)?;
+        partitions
+            .iter()
+            .map(|asked| {
+                let same = |(found, _): &&(PartitionOffset, Result<(), KafkaError>)| {
+                    found.topic == asked.topic && found.partition == asked.partition
+                };
+                match listed.iter().find(same) {
+                    Some((_, Err(error))) => Err(failed(error.clone())),
+                    Some((found, Ok(()))) => Ok(found.clone()),
+                    None => Ok(PartitionOffset { offset: None, ..asked.clone() }),
+                }
+            })
+            .collect()
+    }
+
+    /// The group's state and members. Never to be asked of the embedded broker, which does not know the request.
+    pub(crate) fn describe_group(&self, group: &str, deadline: Deadline) -> Result<GroupDescription> {
+        self.describe(group, deadline).map_err(|error| self.failed(format!("describe group {group:?}"), error))
+    }
+
+    /// Tries again what fails because a coordinator is being found or moves.
+    fn retrying<T>(
+        &self,
+        deadline: Deadline,
+        mut call: impl FnMut() -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        loop {
+            match call() {
+                Err(KafkaError::AdminOp(code)) if super::is_passing(code) && !deadline.has_passed() => {
+                    deadline.pause(Duration::from_millis(20));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn alter_offsets(
+        &self,
+        group: &str,
+        offsets: &[PartitionOffset],
+        deadline: Deadline,
+    ) -> Result<Vec<(PartitionOffset, Result<(), KafkaError>)>, KafkaError> {
+        let group = CString::new(group)?;
+        let list = native_list(offsets)?;
+        let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS;
+        // SAFETY: the group's name and the list outlive the call that copies them; the request is ours to destroy.
+        let request = unsafe {
+            Native::own(
+                rdsys::rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list.ptr()),
+                rdsys::rd_kafka_AlterConsumerGroupOffsets_destroy,
+            )?
+        };
+        let reply = self.ask(operation, deadline, |client, options, queue| {
+            // SAFETY: all handles are alive; an array of one request.
+            unsafe { rdsys::rd_kafka_AlterConsumerGroupOffsets(client, &mut request.as_ptr(), 1, options, queue) }
+        })?;
+        // SAFETY: the event is alive for as long as what is read out of it, and is checked for its kind (null result).
+        unsafe {
+            let result = rdsys::rd_kafka_event_AlterConsumerGroupOffsets_result(reply.as_ptr());
+            if result.is_null() {
+                return Err(KafkaError::AdminOp(RDKafkaErrorCode::BadMessage));
+            }
+            let mut count = 0;
+            let groups = rdsys::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &mut count);
+            group_offsets(groups, count)
+        }
+    }
+
+    fn list_offsets(
+        &self,
+        group: &str,
+        partitions: &[PartitionOffset],
+        deadline: Deadline,
+    ) -> Result<Vec<(PartitionOffset, Result<(), KafkaError>)>, KafkaError> {
+        let group = CString::new(group)?;
+        // Named, not "all": the embedded broker returns none for "all".
+        let list = native_list(partitions)?;
+        let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+        // SAFETY: as in `alter_offsets`.
+        let request = unsafe {
+            Native::own(
+                rdsys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr()),
+                rdsys::rd_kafka_ListConsumerGroupOffsets_destroy,
+            )?
+        };
+        let reply = self.ask(operation, deadline, |client, options, queue| {
+            // SAFETY: all handles are alive; an array of one request.
+            unsafe { rdsys::rd_kafka_ListConsumerGroupOffsets(client, &mut request.as_ptr(), 1, options, queue) }
+        })?;
+        // SAFETY: as in `alter_offsets`.
+        unsafe {
+            let result = rdsys::rd_kafka_event_ListConsumerGroupOffsets_result(reply.as_ptr());
+            if result.is_null() {
+                return Err(KafkaError::AdminOp(RDKafkaErrorCode::BadMessage));
+            }
+            let mut count = 0;
+            let groups = rdsys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
+            group_offsets(groups, count)
+        }
+    }
+
+    fn describe(&self, group: &str, deadline: Deadline) -> Result<GroupDescription, KafkaError> {
+        let group = CString::new(group)?;
+        let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+        let reply = self.ask(operation, deadline, |client, options, queue| {
+            // SAFETY: all handles are alive; an array of one name, which is copied.
+            unsafe { rdsys::rd_kafka_DescribeConsumerGroups(client, &mut group.as_ptr(), 1, options, queue) }
+        })?;
+        // SAFETY: what is read belongs to the event, which is alive; each pointer is checked or documented as non-null.
+        unsafe {
+            let result = rdsys::rd_kafka_event_DescribeConsumerGroups_result(reply.as_ptr());
+            let mut count = 0;
+            let groups = match result.is_null() {
+                true => ptr::null_mut(),
+                false => rdsys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count),
+            };
+            if count == 0 {
+                return Err(KafkaError::AdminOp(RDKafkaErrorCode::GroupIdNotFound));
+            }
+            let description = *groups;
+            let error = rdsys::rd_kafka_ConsumerGroupDescription_error(description);
+            if !error.is_null() {
+                return Err(KafkaError::AdminOp(rdsys::rd_kafka_error_code(error).into()));
+            }
+            let state = rdsys::rd_kafka_ConsumerGroupDescription_state(description);
+            let members = (0..rdsys::rd_kafka_ConsumerGroupDescription_member_count(description))
+                .map(|member| describe_member(rdsys::rd_kafka_ConsumerGroupDescription_member(description, member)))
+                .collect();
+            Ok(GroupDescription { state: text(rdsys::rd_kafka_consumer_group_state_name(state)), members })
+        }
+    }
+
+    /// Sends an admin request and waits for its answer, which comes by the deadline at the latest.
+    fn ask(
+        &self,
+        operation: rdsys::rd_kafka_admin_op_t,
+        deadline: Deadline,
+        send: impl FnOnce(*mut rdsys::rd_kafka_t, *const rdsys::rd_kafka_AdminOptions_t, *mut rdsys::rd_kafka_queue_t),
+    ) -> Result<Reply, KafkaError> {
+        let client = self.native();
+        let millis = i32::try_from(deadline.remaining().as_millis()).unwrap_or(i32::MAX).max(1);
+        let mut message: [c_char; 256] = [0; 256];
+        // SAFETY: the client lives as long as `self`. Queue and options are ours and destroyed after the answer has come:
+        // the request's own timeout brings one in any case. The message buffer is writable for its length.
+        unsafe {
+            let queue = Native::own(rdsys::rd_kafka_queue_new(client), rdsys::rd_kafka_queue_destroy)?;
+            let options =
+                Native::own(rdsys::rd_kafka_AdminOptions_new(client, operation), rdsys::rd_kafka_AdminOptions_destroy)?;
+            rdsys::rd_kafka_AdminOptions_set_request_timeout(
+                options.as_ptr(),
+                millis,
+                message.as_mut_ptr(),
+                message.len(),
+            );
+            send(client, options.as_ptr(), queue.as_ptr());
+            let event = rdsys::rd_kafka_queue_poll(queue.as_ptr(), millis.saturating_add(500));
+            let reply = Native::own(event, rdsys::rd_kafka_event_destroy)
+                .map_err(|_| KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?;
+            match rdsys::rd_kafka_event_error(reply.as_ptr()) {
+                rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(reply),
+                error => Err(KafkaError::AdminOp(error.into())),
+            }
+        }
+    }
+}
+
+fn native_list(partitions: &[PartitionOffset]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for PartitionOffset { topic, partition, offset } in partitions {
+        match offset {
+            Some(offset) => list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?,
+            None => drop(list.add_partition(topic, *partition)),
+        }
+    }
+    Ok(list)
+}
+
+/// # Safety
+/// `groups` is an array of `count` results that are alive.
+unsafe fn group_offsets(
+    groups: *mut *const rdsys::rd_kafka_group_result_t,
+    count: usize,
+) -> Result<Vec<(PartitionOffset, Result<(), KafkaError>)>, KafkaError> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: there is at least one result; its partitions belong to it, and the list's elements are `cnt` many.
+    unsafe {
+        let error = rdsys::rd_kafka_group_result_error(*groups);
+        if !error.is_null() {
+            return Err(KafkaError::AdminOp(rdsys::rd_kafka_error_code(error).into()));
+        }
+        let list = rdsys::rd_kafka_group_result_partitions(*groups);
+        if list.is_null() || (*list).cnt == 0 {
+            return Ok(Vec::new());
+        }
+        let elements = std::slice::from_raw_parts((*list).elems, (*list).cnt as usize);
+        Ok(elements
+            .iter()
+            .map(|element| {
+                let offset = PartitionOffset {
+                    topic: text(element.topic),
+                    partition: element.partition,
+                    offset: (element.offset >= 0).then_some(element.offset),
+                };
+                let outcome = match element.err {
+                    rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+                    error => Err(KafkaError::AdminOp(error.into())),
+                };
+                (offset, outcome)
+            })
+            .collect())
+    }
+}
+
+/// # Safety
+/// `member` is null or a description that is alive.
+unsafe fn describe_member(member: *const rdsys::rd_kafka_MemberDescription_t) -> String {
+    if member.is_null() {
+        return String::new();
+    }
+    // SAFETY: what the accessors return belongs to the member; the list's elements are `cnt` many.
+    unsafe {
+        let mut line = format!(
+            "{} at {}",
+            text(rdsys::rd_kafka_MemberDescription_client_id(member)),
+            text(rdsys::rd_kafka_MemberDescription_host(member))
+        );
+        let assignment = rdsys::rd_kafka_MemberDescription_assignment(member);
+        let list = match assignment.is_null() {
+            true => ptr::null(),
+            false => rdsys::rd_kafka_MemberAssignment_partitions(assignment),
+        };
+        if !list.is_null() && (*list).cnt > 0 {
+            for element in std::slice::from_raw_parts((*list).elems, (*list).cnt as usize) {
+                line.push_str(&format!(", {} [{}]", text(element.topic), element.partition));
+            }
+        } else {
+            line.push_str(", no partition");
+        }
+        line
+    }
+}
+
+/// # Safety
+/// `pointer` is null or a string that ends with a 0.
+unsafe fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: by contract.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
