@@ -207,8 +207,13 @@ impl Connection {
         }
     }
 
-    pub(crate) fn keep_topics(&self) -> KeepTopics {
-        self.keep_topics
+    /// Whether the topics of a lease outlive the process.
+    pub(crate) fn keeps_topics(&self, failed: bool) -> bool {
+        match self.keep_topics {
+            KeepTopics::Never => false,
+            KeepTopics::Failed => failed,
+            KeepTopics::Always => true,
+        }
     }
 
     /// A consumer from the pool, or a new one; and whether it is new.
@@ -287,11 +292,7 @@ impl Connection {
     fn delete_all(&self, deadline: Deadline) -> LeftOver {
         let mut left = LeftOver { broker: self.broker.name().to_owned(), ..LeftOver::default() };
         let capabilities = self.broker.capabilities();
-        let kept = |made: &MadeTopic| match self.keep_topics {
-            KeepTopics::Never => false,
-            KeepTopics::Failed => made.of_failed_lease.load(Ordering::Relaxed),
-            KeepTopics::Always => true,
-        };
+        let kept = |made: &MadeTopic| self.keeps_topics(made.of_failed_lease.load(Ordering::Relaxed));
         let mut topics = Vec::new();
         for entry in &self.topics {
             if kept(entry.value()) { &mut left.kept } else { &mut topics }.push(entry.key().clone());
