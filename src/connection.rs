@@ -281,12 +281,23 @@ impl Connection {
         })
     }
 
-    /// When its harness is gone: the same, on a thread of its own, and each consumer's memory is given back too.
-    pub(crate) fn close_and_free(&self, deadline: Deadline) -> LeftOver {
+    /// When its harness is gone: the consumers in the pool are closed elsewhere, and their memory is given back.
+    pub(crate) fn close_idle(&self) {
         self.closer.close(self.pool.take_all());
-        let left = self.delete_all(deadline);
+    }
+
+    pub(crate) fn wait_for_closing(&self, deadline: Deadline) {
         self.closer.wait(deadline);
-        left
+    }
+
+    /// Leaves what is to be deleted at exit to another connection to the same broker.
+    pub(crate) fn bequeath(&self, heir: &Self) {
+        for entry in &self.topics {
+            heir.topics.entry(entry.key().clone()).or_insert_with(|| Arc::clone(entry.value()));
+        }
+        for group in self.groups.iter() {
+            heir.groups.insert(group.key().clone());
+        }
     }
 
     fn delete_all(&self, deadline: Deadline) -> LeftOver {
