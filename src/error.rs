@@ -61,7 +61,6 @@ pub enum Error {
         source: Option<KafkaError>,
     },
     /// No message within the timeout.
-    #[non_exhaustive]
     Timeout(Arc<ReceiveTimeout>),
     /// Messages where none was expected.
     #[non_exhaustive]
