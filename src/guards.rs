@@ -123,8 +123,8 @@ impl Kafka {
         messages: impl IntoIterator<Item = (K, V)>,
     ) -> Vec<Delivery>
     where
-        K: ToBytes,
-        V: ToBytes,
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
     {
         self.try_send_all(topic, messages).or_raise()
     }
@@ -139,15 +139,17 @@ impl Kafka {
         messages: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Vec<Delivery>>
     where
-        K: ToBytes,
-        V: ToBytes,
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
     {
         let lease = self.lease.lease();
         let topic = lease.resolve(topic.into())?;
         let producer = lease.connection().producer();
         let sendings: Vec<_> = messages
             .into_iter()
-            .map(|(key, value)| producer.enqueue(BaseRecord::to(topic.name()).key(&key).payload(&value)))
+            .map(|(key, value)| {
+                producer.enqueue(BaseRecord::to(topic.name()).key(key.as_ref()).payload(value.as_ref()))
+            })
             .collect::<Result<_>>()?;
         lease.connection().counters().messages_sent.add(sendings.len());
         let deadline = lease.deadline();
