@@ -133,9 +133,10 @@ impl Drop for PooledConsumer {
         let lease = self.lease.lease();
         let (connection, hold) = (lease.connection(), lease.hold());
         let client = Arc::clone(&self.client);
+        let partitions: Vec<i32> = self.starts().iter().map(|(partition, _)| *partition).collect();
         // One of an exclusive topic has no later use; one of a failed lease is never handed out again.
         let reusable = self.topic.0.shared && !hold.has_failed() && !connection.is_closing();
-        if reusable && client::make_idle(&client, self.topic.name()) {
+        if reusable && client::make_idle(&client, self.topic.name(), partitions) {
             let (lane, generation) = (hold.lane(), lease.names().generation);
             connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, client);
         } else {
