@@ -1,6 +1,8 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub mod mock;
+
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
