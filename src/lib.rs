@@ -1,5 +1,5 @@
 //! Use rstest-kafka when tests that touch Kafka are slow and leak into each other.
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 mod broker;
 mod closer;
