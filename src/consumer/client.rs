@@ -96,7 +96,9 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, partitions: impl IntoI
     }
     // A pause belongs to the partition and outlives the assignment, also one that is over.
     let mut all = TopicPartitionList::new();
-    partitions.into_iter().for_each(|partition| drop(all.add_partition(topic, partition)));
+    for partition in partitions {
+        all.add_partition(topic, partition);
+    }
     if client.resume(&all).is_err() {
         return false;
     }
