@@ -164,11 +164,11 @@ fn an_exclusive_topic_is_no_other_leases() {
     let harness = builder().build();
     let exclusive = |shared_name: &str| {
         lease(&harness, |kafka| {
-            let events = kafka.topic(TopicSpec::new("events").partitions(2).exclusive());
+            let events = kafka.topic(TopicSpec::new("events").exclusive());
             assert!(events.starts_with(shared_name) && events.name() != shared_name, "{events}");
-            assert_eq!((events.fence(0), events.fence(1)), (0, 0));
+            assert_eq!(events.fence(0), 0);
             let consumer = kafka.consumer(&events);
-            put(&kafka, &events, 1, "mine");
+            put(&kafka, &events, 0, "mine");
             assert_eq!(consumer.recv().text(), "mine");
             consumer.assert_empty();
             put(&kafka, &events, 0, "left");
@@ -197,6 +197,22 @@ fn a_topic_asked_for_in_another_shape_has_that_shape() {
             put(&kafka, &events, partitions - 1, "left");
         });
     }
+}
+
+#[rstest]
+fn embedded_a_topic_of_another_replication_factor_is_another_topic() {
+    let _alone = alone();
+    let harness = builder().embedded_brokers(3).build();
+    let name_of = |factor| {
+        lease(&harness, |kafka| {
+            let events = kafka.topic(TopicSpec::new("events").replication_factor(factor));
+            put(&kafka, &events, 0, "left");
+            events.name().to_owned()
+        })
+    };
+    let [once, thrice, again] = [1, 3, 1].map(name_of);
+    assert_eq!(once, again);
+    assert_ne!(once, thrice);
 }
 
 #[rstest]

@@ -36,6 +36,8 @@ impl ClientErrors {
     }
 
     pub(crate) fn remember(&self, error: KafkaError, reason: &str) {
+        // What follows may quote the configuration that the token was to be made of, or a token server's answer.
+        let reason = reason.split_inclusive("OAUTHBEARER token").next().unwrap_or_default();
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((error, reason.to_owned()));
     }
 }
@@ -48,7 +50,7 @@ impl ClientContext for ClientErrors {
 
 impl ConsumerContext for ClientErrors {}
 
-/// Makes a client; a configuration that librdkafka refuses is an error without the value, which may be a secret.
+/// Makes a client; a configuration that librdkafka refuses is an error without its values, which may be secrets.
 pub(crate) fn create<C, T>(config: &ClientConfig, context: C, what: &str, broker: &str) -> Result<T>
 where
     C: ClientContext,
@@ -58,26 +60,38 @@ where
         KafkaError::ClientConfig(_, description, key, _) => Error::Config {
             setting: format!("client property {key:?}"),
             value: String::new(),
-            takes: format!("librdkafka refused its value: {}", without_value(&description)),
+            takes: format!("librdkafka refused it: {}", without_values(&without_quoted(&description), config)),
         },
         other => Error::Broker {
             action: format!("make a {what}"),
             broker: broker.to_owned(),
             advice: "check the client properties, and the limits on threads and open files".to_owned(),
-            source: Some(other),
+            source: Some(match other {
+                KafkaError::ClientCreation(text) => KafkaError::ClientCreation(without_values(&text, config)),
+                other => other,
+            }),
         },
     })
 }
 
-/// librdkafka puts the refused value between quotes; it may be a secret.
-fn without_value(description: &str) -> String {
-    let mut outside = true;
-    let kept = description.split('"').map(|piece| {
-        let shown = if outside { piece } else { "…" };
-        outside = !outside;
-        shown
-    });
-    kept.collect::<Vec<_>>().join("\"")
+/// librdkafka quotes the refused value, in which there may be quotes, and cuts a long one off before the closing quote.
+fn without_quoted(description: &str) -> String {
+    // As rdkafka's buffer for it has 512 bytes, a description of nearly as many may be cut off.
+    let whole = description.len() < 500;
+    match (description.find('"'), description.rfind('"')) {
+        (Some(first), Some(last)) if first < last && whole => {
+            format!("{}…{}", &description[..=first], &description[last..])
+        }
+        (Some(first), _) => format!("{}…", &description[..=first]),
+        _ => description.to_owned(),
+    }
+}
+
+/// The text with each of the configuration's values replaced; of the short ones a text is full anyway.
+fn without_values(text: &str, config: &ClientConfig) -> String {
+    let values = config.config_map().into_keys().filter(|key| *key != "bootstrap.servers");
+    let values = values.filter_map(|key| config.get(key)).filter(|value| value.len() >= 4);
+    values.fold(text.to_owned(), |text, value| text.replace(value, "…"))
 }
 
 #[cfg(test)]
@@ -85,13 +99,32 @@ mod tests {
     use super::*;
     use rdkafka::consumer::BaseConsumer;
 
+    fn refused(properties: &[(&str, &str)]) -> String {
+        let mut config = ClientConfig::new();
+        for (key, value) in properties {
+            config.set(*key, *value);
+        }
+        let made: Result<BaseConsumer<ClientErrors>> = create(&config, ClientErrors::default(), "consumer", "b:1");
+        format!("{:?}", made.err().expect("librdkafka refuses it"))
+    }
+
     #[test]
     fn a_refused_property_is_named_without_its_value() {
-        let mut config = ClientConfig::new();
-        config.set("security.protocol", "hunter2");
-        let made: Result<BaseConsumer<ClientErrors>> = create(&config, ClientErrors::default(), "consumer", "b:1");
-        let message = made.err().expect("librdkafka knows no such protocol").to_string();
-        assert!(message.contains("security.protocol") && !message.contains("hunter2"), "{message}");
+        let long = format!("hunter2\"{}", "hunter2".repeat(200));
+        for value in ["hunter2", "\"hunter2", "a\"hunter2\"b", long.as_str()] {
+            let message = refused(&[("security.protocol", value)]);
+            assert!(message.contains("security.protocol") && !message.contains("hunter2"), "{message}");
+        }
+        let message = refused(&[("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "hunter2")]);
+        assert!(message.contains("SASL mechanism") && !message.contains("hunter2"), "{message}");
         assert!(!format!("{:?}", Secret("hunter2".to_owned())).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_token_that_could_not_be_made_is_not_quoted() {
+        let errors = ClientErrors::default();
+        let reason = "Failed to acquire SASL OAUTHBEARER token: Unrecognized config beginning at: hunter2";
+        errors.remember(KafkaError::Canceled, reason);
+        assert_eq!(errors.last().unwrap().1, "Failed to acquire SASL OAUTHBEARER token");
     }
 }

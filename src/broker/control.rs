@@ -117,7 +117,16 @@ impl Control {
                 Err(error) => error,
             };
             match error.rdkafka_error_code() {
-                Some(code) if is_unknown_topic(code) => return Ok(None),
+                // A client says so, too, of a topic whose leader has just gone: only the metadata tells.
+                Some(code) if is_unknown_topic(code) => {
+                    if self.partitions(topic, deadline)? == Partitions::Unknown {
+                        return Ok(None);
+                    }
+                    if deadline.has_passed() {
+                        return Err(self.unreachable(deadline, Some(error)));
+                    }
+                    deadline.pause(LOOK_AGAIN);
+                }
                 Some(code) if is_passing(code) && !deadline.has_passed() => deadline.pause(LOOK_AGAIN),
                 Some(code) if is_passing(code) => return Err(self.unreachable(deadline, Some(error))),
                 _ => return Err(self.failed(format!("read the end offsets of topic {topic:?}"), error)),
@@ -211,6 +220,7 @@ pub(crate) fn is_passing(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::RequestTimedOut
             | RDKafkaErrorCode::OperationTimedOut
             | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::DestroyBroker
             | RDKafkaErrorCode::AllBrokersDown
             | RDKafkaErrorCode::WaitingForCoordinator
             | RDKafkaErrorCode::CoordinatorLoadInProgress
