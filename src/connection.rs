@@ -207,8 +207,13 @@ impl Connection {
         }
     }
 
-    pub(crate) fn keep_topics(&self) -> KeepTopics {
-        self.keep_topics
+    /// Whether the topics of a lease outlive the process.
+    pub(crate) fn keeps_topics(&self, failed: bool) -> bool {
+        match self.keep_topics {
+            KeepTopics::Never => false,
+            KeepTopics::Failed => failed,
+            KeepTopics::Always => true,
+        }
     }
 
     /// A consumer from the pool, or a new one; and whether it is new.
@@ -276,22 +281,29 @@ impl Connection {
         })
     }
 
-    /// When its harness is gone: the same, on a thread of its own, and each consumer's memory is given back too.
-    pub(crate) fn close_and_free(&self, deadline: Deadline) -> LeftOver {
+    /// When its harness is gone: the consumers in the pool are closed elsewhere, and their memory is given back.
+    pub(crate) fn close_idle(&self) {
         self.closer.close(self.pool.take_all());
-        let left = self.delete_all(deadline);
+    }
+
+    pub(crate) fn wait_for_closing(&self, deadline: Deadline) {
         self.closer.wait(deadline);
-        left
+    }
+
+    /// Leaves what is to be deleted at exit to another connection to the same broker.
+    pub(crate) fn bequeath(&self, heir: &Self) {
+        for entry in &self.topics {
+            heir.topics.entry(entry.key().clone()).or_insert_with(|| Arc::clone(entry.value()));
+        }
+        for group in self.groups.iter() {
+            heir.groups.insert(group.key().clone());
+        }
     }
 
     fn delete_all(&self, deadline: Deadline) -> LeftOver {
         let mut left = LeftOver { broker: self.broker.name().to_owned(), ..LeftOver::default() };
         let capabilities = self.broker.capabilities();
-        let kept = |made: &MadeTopic| match self.keep_topics {
-            KeepTopics::Never => false,
-            KeepTopics::Failed => made.of_failed_lease.load(Ordering::Relaxed),
-            KeepTopics::Always => true,
-        };
+        let kept = |made: &MadeTopic| self.keeps_topics(made.of_failed_lease.load(Ordering::Relaxed));
         let mut topics = Vec::new();
         for entry in &self.topics {
             if kept(entry.value()) { &mut left.kept } else { &mut topics }.push(entry.key().clone());

@@ -61,7 +61,6 @@ pub enum Error {
         source: Option<KafkaError>,
     },
     /// No message within the timeout.
-    #[non_exhaustive]
     Timeout(Arc<ReceiveTimeout>),
     /// A group that has not consumed what it should have within the timeout.
     #[non_exhaustive]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::bindings as rdsys;
 use rdkafka::message::ToBytes;
 use rdkafka::producer::BaseRecord;
 use rdkafka::producer::future_producer::Delivery;
@@ -145,8 +146,8 @@ impl Kafka {
         messages: impl IntoIterator<Item = (K, V)>,
     ) -> Vec<Delivery>
     where
-        K: ToBytes,
-        V: ToBytes,
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
     {
         self.try_send_all(topic, messages).or_raise()
     }
@@ -161,15 +162,17 @@ impl Kafka {
         messages: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Vec<Delivery>>
     where
-        K: ToBytes,
-        V: ToBytes,
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
     {
         let lease = self.lease.lease();
         let topic = lease.resolve(topic.into())?;
         let producer = lease.connection().producer();
         let sendings: Vec<_> = messages
             .into_iter()
-            .map(|(key, value)| producer.enqueue(BaseRecord::to(topic.name()).key(&key).payload(&value)))
+            .map(|(key, value)| {
+                producer.enqueue(BaseRecord::to(topic.name()).key(key.as_ref()).payload(value.as_ref()))
+            })
             .collect::<Result<_>>()?;
         lease.connection().counters().messages_sent.add(sendings.len());
         let deadline = lease.deadline();
@@ -249,6 +252,16 @@ impl Kafka {
     /// What the broker can do.
     pub fn capabilities(&self) -> Capabilities {
         self.lease.lease().connection().broker().capabilities()
+    }
+
+    /// librdkafka's handle of the embedded broker, null for any other; valid as long as the harness.
+    ///
+    /// For this crate's own tests, which count its requests and slow it down: it cannot be reached from outside, because
+    /// it lives in the control client.
+    #[doc(hidden)]
+    pub fn mock_cluster(&self) -> *mut rdsys::rd_kafka_mock_cluster_t {
+        // SAFETY: the control client's handle is valid as long as the connection; the call only reads a field of it.
+        unsafe { rdsys::rd_kafka_handle_mock_cluster(self.lease.lease().connection().broker().control().native()) }
     }
 
     /// Counts this test as failed, whatever becomes of it: its worker's next test gets the next generation.

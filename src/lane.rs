@@ -16,7 +16,9 @@ static LANES: Mutex<Vec<LaneState>> = Mutex::new(Vec::new());
 static HOLDS: Mutex<Vec<Weak<Hold>>> = Mutex::new(Vec::new());
 
 /// Called with a lane and its new generation each time a failure has moved it.
-static ON_FAILURE: Mutex<Option<fn(usize, u32)>> = Mutex::new(None);
+static ON_FAILURE: Mutex<Option<Reaction>> = Mutex::new(None);
+
+type Reaction = fn(usize, u32);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct LaneState {
@@ -35,7 +37,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Has `react` called with each lane that a failure moves, and its new generation; the last caller wins.
-pub(crate) fn on_failure(react: fn(usize, u32)) {
+pub(crate) fn on_failure(react: Reaction) {
     *lock(&ON_FAILURE) = Some(react);
 }
 
@@ -53,7 +55,6 @@ fn this_thread() -> u64 {
 }
 
 /// One test's hold on its lane.
-#[derive(Debug)]
 pub(crate) struct Hold {
     lane: usize,
     /// The name of the test's thread: libtest names it by the test's path, and a `#[timeout]` body thread the same.
@@ -61,7 +62,12 @@ pub(crate) struct Hold {
     failed: AtomicBool,
     /// The thread that panicked or returned an `Err`, until something shows that the panic was caught; 0 for none.
     suspect: AtomicU64,
+    /// What waits for the verdict on the leases that have ended: an `Err` is known only when the test has returned.
+    undecided: Mutex<Vec<Verdict>>,
 }
+
+/// Told whether the test of a lease that has ended failed.
+type Verdict = Box<dyn FnOnce(bool) + Send>;
 
 impl Hold {
     /// The hold of this thread's test, taken now if it has none.
@@ -89,7 +95,13 @@ impl Hold {
         lanes[lane].held = true;
         drop(lanes);
         let thread_name = thread::current().name().map(str::to_owned);
-        Self { lane, thread_name, failed: AtomicBool::new(false), suspect: AtomicU64::new(0) }
+        Self {
+            lane,
+            thread_name,
+            failed: AtomicBool::new(false),
+            suspect: AtomicU64::new(0),
+            undecided: Mutex::default(),
+        }
     }
 
     pub(crate) fn lane(&self) -> usize {
@@ -98,7 +110,7 @@ impl Hold {
 
     /// The generation that a lease which starts now gets: a failure known by now counts.
     pub(crate) fn generation(&self) -> u32 {
-        self.settle();
+        self.decide();
         lock(&LANES)[self.lane].generation
     }
 
@@ -113,6 +125,7 @@ impl Hold {
     }
 
     /// Whether there is a sign of failure that nothing has refuted.
+    #[cfg(test)]
     pub(crate) fn is_suspect(&self) -> bool {
         self.has_failed() || self.suspect.load(Ordering::SeqCst) != 0
     }
@@ -127,9 +140,19 @@ impl Hold {
         }
     }
 
+    /// A lease has ended: `verdict` is told whether its test failed, at once if that is certain, else when the test's
+    /// thread ends or starts another lease.
+    pub(crate) fn lease_ended(&self, verdict: impl FnOnce(bool) + Send + 'static) {
+        lock(&self.undecided).push(Box::new(verdict));
+        if self.has_failed() {
+            self.decide();
+        }
+    }
+
     /// A failure that is certain moves the lane to its next generation, once.
-    pub(crate) fn settle(&self) {
-        if self.failed.swap(false, Ordering::SeqCst) {
+    fn decide(&self) {
+        let failed = self.failed.swap(false, Ordering::SeqCst);
+        if failed {
             self.suspect.store(0, Ordering::SeqCst);
             let generation = {
                 let mut lanes = lock(&LANES);
@@ -141,6 +164,8 @@ impl Hold {
                 react(self.lane, generation);
             }
         }
+        let undecided = std::mem::take(&mut *lock(&self.undecided));
+        undecided.into_iter().for_each(|verdict| verdict(failed));
     }
 }
 
@@ -150,9 +175,14 @@ impl Drop for Hold {
         if *self.suspect.get_mut() != 0 {
             self.mark_failed();
         }
-        self.settle();
+        self.decide();
         lock(&LANES)[self.lane].held = false;
     }
+}
+
+/// What the lane is in now, whatever generation a lease began in.
+pub(crate) fn generation_of(lane: usize) -> u32 {
+    lock(&LANES).get(lane).map_or(0, |lane| lane.generation)
 }
 
 /// A panic, or an `Err` on its way to the runner, was seen on this thread: its test is suspected.

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::connection::Connection;
 use crate::consumer::PooledConsumer;
 use crate::error::{Error, Result};
+use crate::failure;
 use crate::flight::Flight;
 use crate::harness::HarnessInner;
 use crate::lane::Hold;
 use crate::topic::{Fence, Names, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::wait::Deadline;
-use crate::{config::KeepTopics, failure};
 
 /// Tells the leases of a process apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -221,23 +221,20 @@ impl Lease {
         self.topics().values().filter_map(|leased| leased.learned.get()).collect()
     }
 
-    /// The last guard is gone.
+    /// The last guard is gone; whether the test failed may show only later.
     fn end(&self) {
+        let connection = Arc::clone(&self.connection);
         let learned = self.learned();
-        if self.hold.is_suspect() {
-            self.connection.counters().failed_leases.add(1);
-            learned.iter().for_each(|topic| self.connection.keep_if_failed(topic.name()));
-        }
-        let keeps = match self.connection.keep_topics() {
-            KeepTopics::Never => false,
-            KeepTopics::Failed => self.hold.is_suspect(),
-            KeepTopics::Always => true,
-        };
-        if !keeps {
-            let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
-            self.connection.forget_exclusive(exclusive.collect());
-        }
-        self.hold.settle();
+        self.hold.lease_ended(move |failed| {
+            if failed {
+                connection.counters().failed_leases.add(1);
+                learned.iter().for_each(|topic| connection.keep_if_failed(topic.name()));
+            }
+            if !connection.keeps_topics(failed) {
+                let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
+                connection.forget_exclusive(exclusive.collect());
+            }
+        });
     }
 }
 

@@ -100,7 +100,7 @@
 //!
 //! Rust 1.89 or newer. librdkafka is compiled along: that takes a C compiler, a C++ compiler and make.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 mod broker;
 mod closer;

@@ -70,18 +70,33 @@ pub(crate) fn add(connection: &Arc<Connection>, exit_deadline: Duration, report:
     }
 }
 
-/// The connection's harness is gone: it is closed now, off the test's path, and not at exit.
+/// The connection's harness is gone: its consumers are closed now, off the test's path.
+///
+/// What it made on a broker that outlives the process is deleted at exit all the same, by another connection to that
+/// broker if there is one: another harness with the same prefix has the same names, and may be using them.
 pub(crate) fn remove(connection: &Arc<Connection>) {
+    let outlives = connection.broker().capabilities().outlives_process;
     let mut entries = REGISTRY.entries();
-    let at = entries.iter().position(|entry| Arc::ptr_eq(&entry.connection, connection));
-    let entry = at.map(|at| entries.swap_remove(at));
+    let Some(at) = entries.iter().position(|entry| Arc::ptr_eq(&entry.connection, connection)) else { return };
+    let is_heir = |other: &&Entry| {
+        !Arc::ptr_eq(&other.connection, connection) && other.connection.broker().name() == connection.broker().name()
+    };
+    let heir = entries.iter().find(is_heir).map(|entry| Arc::clone(&entry.connection));
+    if outlives && heir.is_none() {
+        drop(entries);
+        connection.close_idle();
+        return;
+    }
+    let entry = entries.swap_remove(at);
     drop(entries);
-    let Some(entry) = entry else { return };
+    if let Some(heir) = heir.filter(|_| outlives) {
+        connection.bequeath(&heir);
+    }
     let close = {
         let entry = entry.clone();
         move || {
-            let left = entry.connection.close_and_free(Deadline::after(entry.exit_deadline));
-            tell(&left);
+            entry.connection.close_idle();
+            entry.connection.wait_for_closing(Deadline::after(entry.exit_deadline));
         }
     };
     if thread::Builder::new().name("rstest-kafka close".to_owned()).spawn(close).is_err() {

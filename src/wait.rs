@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -75,11 +76,27 @@ pub(crate) async fn timeout<F: Future>(future: F, deadline: Deadline) -> Option<
     }
 }
 
-/// Polls a future once; for what is either ready or not worth waiting for.
-pub(crate) fn poll_once<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
+/// Polls a future for what it has now; one that asks at once to be polled again is.
+pub(crate) fn poll_now<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        if !woken.0.swap(false, Ordering::SeqCst) {
+            return None;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -99,6 +116,13 @@ mod tests {
     #[test]
     fn a_future_that_is_ready_is_not_kept_waiting() {
         assert_eq!(block_on(future::ready(1), Deadline::after(Duration::ZERO)), Some(1));
-        assert_eq!(poll_once(future::pending::<()>()), None);
+        assert_eq!(poll_now(future::pending::<()>()), None);
+        let mut polls = 0;
+        let busy = future::poll_fn(|context| {
+            polls += 1;
+            context.waker().wake_by_ref();
+            if polls < 3 { Poll::Pending } else { Poll::Ready(polls) }
+        });
+        assert_eq!(poll_now(busy), Some(3));
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct PartitionOffset {
     pub(crate) offset: Option<i64>,
 }
 
+/// What a broker says of one partition: its offset, or why it has none.
+type Answer = (PartitionOffset, Result<(), KafkaError>);
+
 /// What a broker tells of a group: its state, and a line for each member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GroupDescription {
@@ -78,9 +81,7 @@ impl Control {
         partitions
             .iter()
             .map(|asked| {
-                let same = |(found, _): &&(PartitionOffset, Result<(), KafkaError>)| {
-                    found.topic == asked.topic && found.partition == asked.partition
-                };
+                let same = |(found, _): &&Answer| found.topic == asked.topic && found.partition == asked.partition;
                 match listed.iter().find(same) {
                     Some((_, Err(error))) => Err(failed(error.clone())),
                     Some((found, Ok(()))) => Ok(found.clone()),
@@ -116,7 +117,7 @@ impl Control {
         group: &str,
         offsets: &[PartitionOffset],
         deadline: Deadline,
-    ) -> Result<Vec<(PartitionOffset, Result<(), KafkaError>)>, KafkaError> {
+    ) -> Result<Vec<Answer>, KafkaError> {
         let group = CString::new(group)?;
         let list = native_list(offsets)?;
         let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS;
@@ -148,7 +149,7 @@ impl Control {
         group: &str,
         partitions: &[PartitionOffset],
         deadline: Deadline,
-    ) -> Result<Vec<(PartitionOffset, Result<(), KafkaError>)>, KafkaError> {
+    ) -> Result<Vec<Answer>, KafkaError> {
         let group = CString::new(group)?;
         // Named, not "all": the embedded broker returns none for "all".
         let list = native_list(partitions)?;
@@ -257,7 +258,7 @@ fn native_list(partitions: &[PartitionOffset]) -> Result<TopicPartitionList, Kaf
 unsafe fn group_offsets(
     groups: *mut *const rdsys::rd_kafka_group_result_t,
     count: usize,
-) -> Result<Vec<(PartitionOffset, Result<(), KafkaError>)>, KafkaError> {
+) -> Result<Vec<Answer>, KafkaError> {
     if count == 0 {
         return Ok(Vec::new());
     }

@@ -8,8 +8,8 @@ use rdkafka::ClientConfig;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rdsys;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{Consumer, ConsumerContext as RdConsumerContext, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{Consumer, ConsumerContext as RdConsumerContext, RebalanceProtocol, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::util::AsyncRuntime;
 
 use crate::broker::{Broker, ClientErrors, create_client};
@@ -35,7 +35,10 @@ impl ConsumerContext {
 
 impl ClientContext for ConsumerContext {
     fn error(&self, error: KafkaError, reason: &str) {
-        self.errors.remember(error, reason);
+        // The end of a partition is reported as an error, and is none.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.errors.remember(error, reason);
+        }
     }
 }
 
@@ -77,20 +80,26 @@ pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
 /// Makes a consumer idle, as new; false if that cannot be had and it must be closed.
 ///
 /// A test may have left it paused, assigned to something else, subscribed or broken.
-pub(crate) fn make_idle(client: &PoolClient, topic: &str) -> bool {
+pub(crate) fn make_idle(client: &PoolClient, topic: &str, partitions: impl IntoIterator<Item = i32>) -> bool {
     if client.client().fatal_error().is_some() {
         return false;
     }
-    // A member of a group cannot simply be assigned again, and its group would wait for it.
-    if !client.subscription().is_ok_and(|topics| topics.count() == 0) {
+    // A member of a group cannot simply be assigned again, and its group would wait for it. Of one that was a member the
+    // end of its membership may still be on its way, and would take the next test's assignment away.
+    let was_member = !matches!(client.rebalance_protocol(), RebalanceProtocol::None);
+    if was_member || !client.subscription().is_ok_and(|topics| topics.count() == 0) {
         return false;
     }
     let Ok(assignment) = client.assignment() else { return false };
     if assignment.elements().iter().any(|element| element.topic() != topic) {
         return false;
     }
-    // A pause belongs to the partition and would outlive the assignment.
-    if assignment.count() > 0 && client.resume(&assignment).is_err() {
+    // A pause belongs to the partition and outlives the assignment, also one that is over.
+    let mut all = TopicPartitionList::new();
+    for partition in partitions {
+        all.add_partition(topic, partition);
+    }
+    if client.resume(&all).is_err() {
         return false;
     }
     // One that stayed assigned would go on fetching, its neighbours' messages too.
@@ -98,7 +107,7 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str) -> bool {
         return false;
     }
     // What is left in its queue, such as an old error, is not the next test's.
-    while wait::poll_once(client.recv()).is_some() {}
+    while wait::poll_now(client.recv()).is_some() {}
     client.context().errors().forget();
     true
 }
@@ -143,7 +152,7 @@ pub(crate) fn close_all_at_exit(clients: Vec<Arc<PoolClient>>, deadline: Deadlin
     loop {
         open.retain(|client| {
             // Rebalance events of a subscribed consumer have to be served for its close to end.
-            while wait::poll_once(client.recv()).is_some() {}
+            while wait::poll_now(client.recv()).is_some() {}
             // SAFETY: the handle is valid, as above.
             unsafe { rdsys::rd_kafka_consumer_closed(client.client().native_ptr()) == 0 }
         });

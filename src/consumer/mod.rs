@@ -16,6 +16,7 @@ pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
 pub(crate) use self::client::{close_all_at_exit, make};
 
 use crate::error::{Error, Result};
+use crate::lane;
 use crate::lease::LeaseGuard;
 use crate::pool::PoolKey;
 use crate::record::Record;
@@ -133,9 +134,11 @@ impl Drop for PooledConsumer {
         let lease = self.lease.lease();
         let (connection, hold) = (lease.connection(), lease.hold());
         let client = Arc::clone(&self.client);
+        let partitions: Vec<i32> = self.starts().iter().map(|(partition, _)| *partition).collect();
         // One of an exclusive topic has no later use; one of a failed lease is never handed out again.
-        let reusable = self.topic.0.shared && !hold.has_failed() && !connection.is_closing();
-        if reusable && client::make_idle(&client, self.topic.name()) {
+        let current = lease.names().generation == lane::generation_of(hold.lane());
+        let reusable = self.topic.0.shared && current && !hold.has_failed() && !connection.is_closing();
+        if reusable && client::make_idle(&client, self.topic.name(), partitions) {
             let (lane, generation) = (hold.lane(), lease.names().generation);
             connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, client);
         } else {

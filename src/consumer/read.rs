@@ -208,7 +208,10 @@ impl PooledConsumer {
         let deadline = Deadline::after(duration);
         let come = match wait::block_on(self.next_record(), deadline) {
             // Put back, so that the assertion below shows it among the others.
-            Some(Ok(record)) => Ok(self.ahead().push_front(record)),
+            Some(Ok(record)) => {
+                self.ahead().push_front(record);
+                Ok(())
+            }
             Some(Err(error)) => Err(error),
             None => Ok(()),
         };

@@ -1,0 +1,48 @@
+//! What several test files share.
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+pub mod mock;
+
+use std::panic;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rstest_kafka::rdkafka::producer::BaseRecord;
+use rstest_kafka::{Harness, Kafka, Record};
+
+/// Runs `body` as libtest runs a test: on a thread of its own, with whose end its lane is free again.
+pub fn thread_of_a_test<T: Send>(body: impl FnOnce() -> T + Send) -> thread::Result<T> {
+    // Joined by hand: the end of a scope does not wait for a thread's locals, of which the lane is one.
+    thread::scope(|scope| scope.spawn(body).join())
+}
+
+/// One test after another with this harness; what it asserts fails the caller's test.
+pub fn lease<T: Send>(harness: &Harness, body: impl FnOnce(Kafka) -> T + Send) -> T {
+    match thread_of_a_test(|| body(harness.lease())) {
+        Ok(value) => value,
+        Err(panic) => panic::resume_unwind(panic),
+    }
+}
+
+/// Until it is dropped no other test of this file runs, so that leases one after another are on the same lane.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends to one partition.
+pub fn put(kafka: &Kafka, topic: &str, partition: i32, text: &str) -> i64 {
+    kafka.send_record(BaseRecord::<str, str>::to(topic).partition(partition).payload(text)).offset
+}
+
+/// The values in alphabetical order: partitions have none among them.
+pub fn sorted(records: &[Record]) -> Vec<String> {
+    let mut texts = in_order(records);
+    texts.sort();
+    texts
+}
+
+/// The values in the order of arrival.
+pub fn in_order(records: &[Record]) -> Vec<String> {
+    records.iter().map(|record| record.text().to_owned()).collect()
+}
