@@ -271,7 +271,7 @@ mod tests {
         relay.rejected.assert_empty();
 
         relay.relay.stop();
-        let backlog = (1..=5).map(|n| ("k".to_owned(), order(case + n)));
+        let backlog = (1..=5).map(|n| ("k", order(case + n)));
         kafka.send_all(&relay.events, backlog.clone());
         kafka.send_all(relay.accepted.topic(), backlog.clone());
         kafka.send_all(relay.rejected.topic(), backlog);
@@ -282,7 +282,7 @@ mod tests {
     fn orders_of_a_customer_stay_in_their_order_on_many_partitions(kafka: Kafka) {
         let relay = Running::start(&kafka, 6);
         let customers = ["ada", "bob", "cyd", "dan", "eve", "fay"];
-        let sent = kafka.send_all(&relay.events, (0..60).map(|id| (customers[id as usize % 6].to_owned(), order(id))));
+        let sent = kafka.send_all(&relay.events, (0..60).map(|id| (customers[id as usize % 6], order(id))));
         assert!(sent.iter().any(|delivery| delivery.partition != sent[0].partition), "more than one partition is used");
 
         let mut ids: HashMap<Vec<u8>, Vec<u64>> = HashMap::new();
