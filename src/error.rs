@@ -15,6 +15,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// `Display` says what failed, about what, on which broker, and what to do; the cause, where there is one, is in
 /// [`source`](std::error::Error::source). No variant ever carries a password, a key or a token.
+///
+/// ```
+/// use rstest_kafka::Error;
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// # let kafka = harness.lease();
+///
+/// let error = kafka.try_topic("two words").unwrap_err();
+/// assert!(matches!(error, Error::Name { .. }));
+/// assert_eq!(error.to_string(), "topic \"two words\" has the character ' '; Kafka takes letters, digits, '.', '_' and '-'");
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {

@@ -20,7 +20,21 @@ use crate::worker::{RunId, WorkerId};
 /// A test's Kafka: topics, consumers, sending; one lease of one worker.
 ///
 /// Everything that it hands out belongs to the running test: exactly its own messages, a worker that no other running
-/// test has. `Kafka`, [`TopicNames`] and [`Consumers`] in one test are one lease.
+/// test has. `Kafka`, [`TopicNames`] and [`Consumers`] in one test are one lease, from the first of them to the drop of the
+/// last of them and of what they have handed out.
+///
+/// It comes from the fixture [`kafka()`](crate::kafka()), or from [`Harness::lease`](crate::Harness::lease).
+///
+/// ```
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// # let kafka = harness.lease();
+/// let events = kafka.topic("events");
+/// let consumer = kafka.consumer(&events);
+/// let delivery = kafka.send(&events, "key", "value");
+/// assert_eq!((delivery.partition, delivery.offset), (0, events.fence(0)));
+/// assert_eq!(consumer.recv().text(), "value");
+/// consumer.assert_empty();
+/// ```
 #[must_use = "a test's lease ends when its last fixture is dropped"]
 pub struct Kafka {
     lease: LeaseGuard,
@@ -245,6 +259,9 @@ impl Kafka {
 
     /// A client configuration for a service under test: addresses, security, and on the embedded broker the fetch wait
     /// without which it would see each message up to 500 ms late.
+    ///
+    /// It holds what the harness was told, passwords too, and no group id. The fetch wait is a consumer's property: a
+    /// producer that is made from it says in its log that it ignores it.
     pub fn client_config(&self) -> ClientConfig {
         self.lease.lease().connection().broker().client_config()
     }
@@ -307,6 +324,22 @@ impl fmt::Debug for Kafka {
 }
 
 /// The names of a test's topics, for a service that makes its topics itself.
+///
+/// ```
+/// use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// # let kafka = harness.lease();
+/// # let topic_names = kafka.topic_names();
+///
+/// let audit = topic_names.name("audit");
+///
+/// // The service under test: its first write makes the topic.
+/// let service: BaseProducer = kafka.client_config().create().unwrap();
+/// service.send(BaseRecord::to(&audit).key("service").payload("started")).unwrap();
+/// service.flush(std::time::Duration::from_secs(5)).unwrap();
+///
+/// assert_eq!(kafka.consumer(&audit).recv().text(), "started");
+/// ```
 #[must_use = "a test's lease ends when its last fixture is dropped"]
 pub struct TopicNames {
     lease: LeaseGuard,

@@ -164,6 +164,23 @@ impl Drop for HarnessInner {
 }
 
 /// Configures a [`Harness`]; what it leaves out is taken from the environment, and else the default.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rstest_kafka::Harness;
+///
+/// let harness = Harness::builder()
+///     .embedded_brokers(3)
+///     .replication_factor(3)
+///     .partitions(6)
+///     .timeout(Duration::from_secs(2))
+///     .build();
+/// assert_eq!(harness.lease().topic("events").partitions(), Some(6));
+///
+/// let refused = Harness::builder().partitions(0).try_build().unwrap_err();
+/// assert_eq!(refused.to_string(), "Harness::builder().partitions is \"0\": it takes 1 to 1000");
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct HarnessBuilder {
@@ -171,19 +188,22 @@ pub struct HarnessBuilder {
 }
 
 impl HarnessBuilder {
-    /// The addresses of a real cluster, `host:port` with commas between them (`RSTEST_KAFKA_BOOTSTRAP_SERVERS`).
+    /// The addresses of a real cluster, `host:port` with commas between them (`RSTEST_KAFKA_BOOTSTRAP_SERVERS`; default: the
+    /// embedded broker).
     pub fn bootstrap_servers(mut self, servers: impl Into<String>) -> Self {
         self.settings.bootstrap_servers = Some(servers.into());
         self
     }
 
-    /// A Java-style client .properties file for all clients (`RSTEST_KAFKA_PROPERTIES`).
+    /// A Java-style client .properties file for all clients of a real cluster (`RSTEST_KAFKA_PROPERTIES`; default none). The
+    /// embedded broker's clients do not read it.
     pub fn properties_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.properties_file = Some(path.into());
         self
     }
 
-    /// A librdkafka property for all clients; wins over the file. Its value is never shown.
+    /// A librdkafka property for all clients of a real cluster; wins over the file. Its value is never shown. The embedded
+    /// broker's clients do not get it.
     pub fn property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.properties.push((key.into(), Secret(value.into())));
         self
@@ -220,8 +240,8 @@ impl HarnessBuilder {
         self
     }
 
-    /// How many replicas a partition has where its topic's spec does not say (`RSTEST_KAFKA_REPLICATION_FACTOR`; default:
-    /// the broker's).
+    /// How many replicas a partition has where its topic's spec does not say, 1 to 32767 and at most as many as there are
+    /// brokers (`RSTEST_KAFKA_REPLICATION_FACTOR`; default: the broker's).
     pub fn replication_factor(mut self, replication_factor: i32) -> Self {
         self.settings.replication_factor = Some(replication_factor);
         self
@@ -239,7 +259,8 @@ impl HarnessBuilder {
         self
     }
 
-    /// How many consumers may be idle in the pool (`RSTEST_KAFKA_MAX_IDLE_CONSUMERS`, default 64); 0 keeps none.
+    /// How many consumers may be idle in the pool, over all workers, 0 to 10000 (`RSTEST_KAFKA_MAX_IDLE_CONSUMERS`, default
+    /// 64). The least recently used one beyond it is closed; 0 keeps none.
     pub fn max_idle_consumers(mut self, consumers: usize) -> Self {
         self.settings.max_idle_consumers = Some(consumers);
         self

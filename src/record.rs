@@ -10,7 +10,26 @@ use crate::error::{Error, OrRaise, Result};
 
 /// A message as a test wants it: owned, its parts as methods, no trait to import.
 ///
-/// Derefs to rdkafka's [`OwnedMessage`]. `Debug` shows partition, offset, key and a preview of the value.
+/// Derefs to rdkafka's [`OwnedMessage`]. `Debug` shows partition, offset, key and a preview of the value, 120 bytes at most.
+///
+/// ```
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// # let kafka = harness.lease();
+/// let consumer = kafka.consumer("events");
+/// kafka.send("events", "customer-7", r#"{"id":1}"#);
+///
+/// let record = consumer.recv();
+/// assert_eq!(record.key(), Some(&b"customer-7"[..]));
+/// assert_eq!(record.text(), r#"{"id":1}"#);
+/// assert_eq!(format!("{record:?}"), r#"0@0 key "customer-7" value "{\"id\":1}""#);
+/// # #[cfg(feature = "json")]
+/// # {
+///
+/// // With the feature `json`:
+/// let value: std::collections::HashMap<String, u64> = record.json();
+/// assert_eq!(value["id"], 1);
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Record(OwnedMessage);
 

@@ -4,6 +4,19 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a harness has made, reused and closed since it began; from [`Harness::stats`](crate::Harness::stats).
+///
+/// ```
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// for _test in 0..2 {
+///     let kafka = harness.lease();
+///     let consumer = kafka.consumer("events");
+///     kafka.send("events", "key", "value");
+///     consumer.recv();
+/// }
+/// let stats = harness.stats();
+/// assert_eq!((stats.leases, stats.topics_made, stats.topics_reused), (2, 1, 1));
+/// assert_eq!((stats.consumers_made, stats.consumers_reused), (1, 1));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {

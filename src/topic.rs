@@ -223,7 +223,8 @@ impl Eq for Topic {}
 /// What a topic shall be like: its logical name, partitions, replication factor, configuration.
 ///
 /// What is left out is the harness's default. A topic that another lease of this worker made in another shape is not
-/// altered: this lease gets one of its own.
+/// altered: this lease gets one of its own, at the cost of a new topic each time. Tests that want another shape had better use
+/// another name.
 ///
 /// ```
 /// use rstest_kafka::TopicSpec;
@@ -258,7 +259,7 @@ impl TopicSpec {
         self
     }
 
-    /// How many replicas of each partition, 1 to the number of brokers; without it the broker's default.
+    /// How many replicas of each partition, 1 to the number of brokers; without it the harness's, else the broker's default.
     pub fn replication_factor(mut self, replication_factor: i32) -> Self {
         self.replication_factor = Some(replication_factor);
         self

@@ -31,6 +31,21 @@ use crate::topic::Topic;
 ///
 /// Messages of one partition come in their order; between partitions there is none. Several consumers of one topic in
 /// one test each get every message.
+///
+/// Nothing waits longer than the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s) where a method does not take its own.
+///
+/// ```
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// # let kafka = harness.lease();
+/// let consumer = kafka.consumer("events");
+/// kafka.send_all("events", [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]);
+///
+/// assert_eq!(consumer.recv().text(), "1");
+/// assert_eq!(consumer.recv_matching(|record| record.key() == Some(b"c")).text(), "3"); // keeps what it skips
+/// let rest: Vec<_> = consumer.drain().iter().map(|record| record.text().to_owned()).collect();
+/// assert_eq!(rest, ["2", "4"]);
+/// consumer.assert_empty();
+/// ```
 #[must_use = "a consumer that is dropped goes back to the pool"]
 pub struct PooledConsumer {
     client: Arc<PoolClient>,
