@@ -64,6 +64,13 @@ impl AsyncRuntime for ConsumerRuntime {
     }
 }
 
+/// How long a broker may keep a Fetch for want of messages.
+///
+/// After an assignment the first Fetch goes out with the partitions that are ready by then, the others wait for its
+/// answer: at librdkafka's 500 ms a test of three partitions took that long in most cases. A consumer fetches only while
+/// a test holds it, so asking more often costs a broker little.
+const FETCH_WAIT_MS: &str = "5";
+
 pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
     let mut config: ClientConfig = broker.client_config();
     config
@@ -74,6 +81,9 @@ pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
         .set("auto.offset.reset", "error")
         // How assert_empty and drain learn that they have read past what is never delivered, such as aborted messages.
         .set("enable.partition.eof", "true");
+    if config.get("fetch.wait.max.ms").is_none() {
+        config.set("fetch.wait.max.ms", FETCH_WAIT_MS);
+    }
     create_client(&config, ConsumerContext::default(), "consumer", broker.name())
 }
 
