@@ -13,6 +13,7 @@ use crate::config::Report;
 use crate::connection::{Connection, LeftOver};
 use crate::lane;
 use crate::wait::Deadline;
+use crate::worker_state;
 
 static REGISTRY: Registry =
     Registry { pid: AtomicU32::new(0), entries: Mutex::new(Vec::new()), armed: AtomicBool::new(false) };
@@ -119,7 +120,7 @@ fn empty() {
             return;
         }
         let entries = std::mem::take(&mut *REGISTRY.entries());
-        if entries.is_empty() {
+        if entries.is_empty() && !worker_state::is_any() {
             return;
         }
         let allowed = entries.iter().map(|entry| entry.exit_deadline).max().unwrap_or_default();
@@ -140,6 +141,7 @@ fn empty() {
             }
         }
         let mut stderr = std::io::stderr();
+        let mut in_time = waiting_for == entries.len();
         for _ in 0..waiting_for {
             // A little more than each was given, so that it can say itself what it left.
             match all_done.recv_timeout(deadline.remaining() + Duration::from_millis(300)) {
@@ -151,10 +153,12 @@ fn empty() {
                 }
                 Err(_) => {
                     let _ = writeln!(stderr, "rstest-kafka: not all was closed within {allowed:?}");
+                    in_time = false;
                     break;
                 }
             }
         }
+        worker_state::end_all(in_time);
         std::mem::forget(entries);
     });
     // A panic's payload may panic when dropped, and nothing may leave an exit function.
