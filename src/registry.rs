@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::config::Report;
 use crate::connection::{Connection, LeftOver};
-use crate::lane;
 use crate::wait::Deadline;
 use crate::worker_state;
+use crate::{exit_status, lane};
 
 static REGISTRY: Registry =
     Registry { pid: AtomicU32::new(0), entries: Mutex::new(Vec::new()), armed: AtomicBool::new(false) };
@@ -68,6 +68,8 @@ pub(crate) fn add(connection: &Arc<Connection>, exit_deadline: Duration, report:
         // SAFETY: the handler is a function of this binary or library, which is not unloaded while tests run; it never
         // unwinds.
         unsafe { dtor::at_module_exit(at_exit) };
+        // After it, so that the status is noted before our handler runs.
+        exit_status::watch();
     }
 }
 

@@ -119,7 +119,6 @@ impl WorkerState {
                 lane::begin_at(generation);
                 EXCLUSIVE.fetch_max(numbers.exclusive, Ordering::Relaxed);
                 GROUP.fetch_max(numbers.group, Ordering::Relaxed);
-                exit_status::watch();
                 let is_current = |topic: &BookedTopic| Names::age_of(&topic.name, &config.run_id) == Some(generation);
                 let (reusable, old): (Vec<_>, Vec<_>) = ledger.topics().into_iter().partition(is_current);
                 let inherited = Inherited {
