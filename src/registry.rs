@@ -113,6 +113,7 @@ fn retire_before(lane: usize, generation: u32) {
     for entry in entries {
         entry.connection.retire_before(lane, generation);
     }
+    worker_state::moved();
 }
 
 /// Closes and deletes everything, in parallel and within the deadline; never panics, writes nothing to stdout.

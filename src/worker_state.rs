@@ -207,6 +207,16 @@ fn take_seat(
     Err(Error::misuse(format!("{MOST_SEATS} processes of this run have the worker id {worker:?} already")))
 }
 
+/// A failure has moved a lane of this process.
+pub(crate) fn moved() {
+    let states: Vec<Arc<WorkerState>> = open_states().clone();
+    for state in states {
+        if let Place::Slot(ledger) = &state.place {
+            ledger.move_on(lane::latest_generation());
+        }
+    }
+}
+
 /// At exit, when everything else is done: each worker's state is what the next process finds.
 ///
 /// `in_time`: all was closed and deleted that should be.

@@ -62,6 +62,9 @@ pub(crate) trait WorkerLedger: Ledger {
     /// no process has begun yet. Returns the generation, and the numbers from which to count on.
     fn begin(&self, fresh: bool) -> Result<(u32, Numbers)>;
 
+    /// A failure has moved the worker on within this process.
+    fn move_on(&self, generation: u32);
+
     /// It ended well: the next process begins in this generation.
     fn close(&self, generation: u32, numbers: Numbers);
 }
@@ -186,6 +189,11 @@ impl WorkerLedger for LedgerFile {
         let begun = self.append(&[Record::Opened { generation }], false);
         begun.map_err(|error| folder::unusable(self.path(), "write the ledger file", error))?;
         Ok((generation, numbers))
+    }
+
+    fn move_on(&self, generation: u32) {
+        // Without it, and after a kill, the next process would find its new generation used.
+        let _ = self.append(&[Record::Opened { generation }], false);
     }
 
     fn close(&self, generation: u32, numbers: Numbers) {
