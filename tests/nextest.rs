@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use common::cluster;
 
@@ -252,6 +253,45 @@ fn on_a_cluster_a_slots_topics_are_made_once_and_replaced_after_a_failure() {
     assert!(swept.left.is_empty() && swept.set_aside.is_empty(), "{swept:?}");
     cluster::assert_only(&tested.prefix, &[&foreign], "after the sweep");
     assert_eq!(tested.ledgers(), Vec::<PathBuf>::new());
+    cluster::delete(&BTreeSet::from([foreign]));
+}
+
+#[test]
+#[ignore = "needs cargo-nextest and a real cluster in RSTEST_KAFKA_BOOTSTRAP_SERVERS"]
+fn a_run_killed_at_any_moment_is_swept() {
+    let servers = cluster::servers();
+    let tested = Crate::new("nextest-killed");
+    let foreign = format!("{}-foreign", tested.prefix);
+    cluster::make(&foreign);
+    let mut with_leftovers = 0;
+    for point in 0..12 {
+        let mut command = tested.command(&servers);
+        command.args(["run", "--offline", "--test-threads=8", "-E", "not test(hang)"]);
+        let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // cargo and the first look at the tests take a while of their own.
+        std::thread::sleep(Duration::from_millis(900 + 250 * point));
+        // SIGKILL has the runner's tests go on to their end, SIGINT has it end them.
+        let (signal, pid) = (["-KILL", "-INT"][point as usize % 2], run.id());
+        let found = Command::new("pgrep").args(["-P", &pid.to_string(), "-f", "cargo-nextest"]).output().unwrap();
+        let runner = String::from_utf8(found.stdout).unwrap().lines().next().map_or(pid.to_string(), str::to_owned);
+        Command::new("kill").args([signal, &runner]).status().unwrap();
+        run.wait().unwrap();
+        with_leftovers += u32::from(cluster::named(&tested.prefix).len() > 1);
+        // Those that go on are alive, and theirs is not touched until they have ended.
+        let late = Instant::now() + Duration::from_secs(20);
+        while !tested.ledgers().is_empty() {
+            let swept = tested.harness(&servers).sweep().unwrap();
+            assert!(swept.set_aside.is_empty(), "point {point}: {swept:?}");
+            assert!(Instant::now() < late, "point {point}: {:?}", tested.ledgers());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        cluster::assert_only(&tested.prefix, &[&foreign], &format!("point {point}"));
+        for attempt in tested.attempts() {
+            assert_eq!((attempt.stale, attempt.missed), (0, 0), "point {point}: {attempt:?}");
+        }
+    }
+    println!("12 points, {with_leftovers} kills left something to sweep");
+    assert!(with_leftovers >= 6, "the kills hit the run");
     cluster::delete(&BTreeSet::from([foreign]));
 }
 

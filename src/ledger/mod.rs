@@ -13,6 +13,8 @@ mod folder;
 mod line;
 mod owner;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
