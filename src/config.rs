@@ -8,8 +8,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::ledger::StateDir;
 use crate::topic::{self, NamePart};
-use crate::worker::{RunId, WorkerId};
+use crate::worker::{NextestRun, RunId, WorkerId};
 
 /// The prefix of all variables of this crate.
 const PREFIX: &str = "RSTEST_KAFKA_";
@@ -175,6 +176,8 @@ pub(crate) struct Config {
     pub(crate) group_prefix: String,
     pub(crate) worker_id: WorkerId,
     pub(crate) run_id: RunId,
+    /// `None`: this process is a run of its own.
+    pub(crate) nextest: Option<NextestRun>,
     pub(crate) partitions: i32,
     /// `None`: the broker's default.
     pub(crate) replication_factor: Option<i32>,
@@ -183,6 +186,7 @@ pub(crate) struct Config {
     pub(crate) max_idle_consumers: usize,
     pub(crate) keep_topics: KeepTopics,
     pub(crate) report: Report,
+    pub(crate) state_dir: StateDir,
 }
 
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
@@ -224,7 +228,11 @@ impl Config {
         let max_idle_variable = number("MAX_IDLE_CONSUMERS", 0..=10_000)?.map(|number| number as usize);
         let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
         let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
-        text("STATE_DIR")?;
+        let state_variable = text("STATE_DIR")?.map(PathBuf::from);
+        let state_dir = match settings.state_dir.clone().or(state_variable) {
+            Some(given) => StateDir::Given(given),
+            None => StateDir::Own(state_homes(environment)),
+        };
 
         // An embedded broker that is asked for by name wins over a cluster from the environment.
         let bootstrap_variable = text("BOOTSTRAP_SERVERS")?;
@@ -258,6 +266,7 @@ impl Config {
             group_prefix,
             worker_id: WorkerId::detect(settings.worker_id.as_deref(), environment)?,
             run_id: RunId::detect(environment)?,
+            nextest: NextestRun::detect(environment),
             partitions: partitions.unwrap_or(1),
             replication_factor,
             timeout: timeout.unwrap_or(Duration::from_secs(5)),
@@ -265,8 +274,16 @@ impl Config {
             max_idle_consumers: settings.max_idle_consumers.or(max_idle_variable).unwrap_or(64),
             keep_topics: settings.keep_topics.or(keep_variable).unwrap_or_default(),
             report: settings.report.or(report_variable).unwrap_or_default(),
+            state_dir,
         })
     }
+}
+
+/// Where a user's programs keep what shall survive them, by the customs of the system.
+fn state_homes(environment: &Environment) -> Vec<PathBuf> {
+    let folder = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = folder("HOME").map(|home| home.join(".local/state"));
+    [folder("XDG_STATE_HOME"), home, folder("LOCALAPPDATA")].into_iter().flatten().collect()
 }
 
 fn in_range(setting: &str, built: Option<i32>, least: i32, most: i32, variable: Option<u64>) -> Result<Option<i32>> {

@@ -12,11 +12,15 @@ use crate::config::{Config, KeepTopics};
 use crate::consumer::{self, PoolClient};
 use crate::error::{Error, Result};
 use crate::flight::Flight;
+use crate::ledger::Entry;
 use crate::pool::{Pool, PoolKey};
 use crate::producer::Producer;
 use crate::stats::{Counters, Stats};
+use crate::sweep::Sweeping;
 use crate::topic::{Fence, Names};
 use crate::wait::Deadline;
+use crate::worker::WorkerId;
+use crate::worker_state::WorkerState;
 
 /// What one harness has open on its broker.
 pub(crate) struct Connection {
@@ -30,9 +34,12 @@ pub(crate) struct Connection {
     groups: DashSet<String>,
     counters: Counters,
     next_consumer: AtomicU64,
-    next_group: AtomicU64,
     closing: AtomicBool,
     keep_topics: KeepTopics,
+    worker_id: WorkerId,
+    /// What the process leaves behind when it is killed; `None` on a broker that ends with it.
+    state: Option<Arc<WorkerState>>,
+    sweeping: Option<Sweeping>,
 }
 
 /// A topic that we have made, are about to make, or have only named; it is ours to delete either way.
@@ -43,11 +50,14 @@ struct MadeTopic {
     /// How many partitions it turned out to have.
     making: Flight<i32>,
     of_failed_lease: AtomicBool,
+    /// Nobody knows whether the broker will make it yet.
+    in_doubt: AtomicBool,
 }
 
 impl MadeTopic {
     fn new(shape: Option<Shape>) -> Self {
-        Self { shape, making: Flight::default(), of_failed_lease: AtomicBool::new(false) }
+        let (of_failed_lease, in_doubt) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { shape, making: Flight::default(), of_failed_lease, in_doubt }
     }
 }
 
@@ -71,24 +81,38 @@ impl Connection {
                 Arc::new(Cluster::connect(servers, config.properties_file.as_deref(), &config.properties, deadline)?)
             }
         };
+        let (mut state, mut sweeping) = (None, None);
+        if broker.capabilities().outlives_process {
+            let cluster_id = broker.control().cluster_id(deadline)?;
+            let (opened, is_new) = WorkerState::open(config, &cluster_id, broker.bootstrap_servers())?;
+            sweeping = is_new.then(|| Sweeping::start(&broker, &cluster_id, config)).flatten();
+            state = Some(opened);
+        }
         Ok(Self {
             producer: Producer::new(Arc::clone(&broker), config.timeout)?,
             broker,
             pool: Pool::new(config.max_idle_consumers),
             open: DashMap::new(),
             closer: Closer::new(),
-            topics: DashMap::new(),
+            topics: reusable(state.as_deref(), deadline),
             groups: DashSet::new(),
             counters: Counters::default(),
             next_consumer: AtomicU64::new(0),
-            next_group: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             keep_topics: config.keep_topics,
+            worker_id: state.as_ref().map_or(&config.worker_id, |state| state.worker_id()).clone(),
+            state,
+            sweeping,
         })
     }
 
     pub(crate) fn broker(&self) -> &dyn Broker {
         &*self.broker
+    }
+
+    /// The id of the worker whose lanes its leases have.
+    pub(crate) fn worker_id(&self) -> &WorkerId {
+        &self.worker_id
     }
 
     pub(crate) fn producer(&self) -> &Producer {
@@ -117,7 +141,10 @@ impl Connection {
         let mut new = false;
         let make = || {
             new = true;
-            self.create(name, shape, deadline)
+            self.record(&Entry::Topic(name, Some(shape)))?;
+            let created = self.create(name, shape, deadline);
+            made.in_doubt.store(matches!(created, Err(Error::Unreachable { .. })), Ordering::SeqCst);
+            created
         };
         let mut partitions = made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
         if new {
@@ -138,6 +165,11 @@ impl Connection {
         }
     }
 
+    /// Writes down what is about to be made, for whoever sweeps if this process is killed.
+    fn record(&self, entry: &Entry<'_>) -> Result<()> {
+        self.state.as_ref().map_or(Ok(()), |state| state.record(entry))
+    }
+
     /// The entry is made before the topic: what may exist is known to be ours.
     fn record_topic(&self, name: &str, shape: Option<&Shape>) -> Arc<MadeTopic> {
         if let Some(made) = self.topics.get(name)
@@ -153,7 +185,11 @@ impl Connection {
     fn create(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<i32> {
         // One that exists already carries this run's id: it is ours, or a service under test made it from its name.
         self.broker.create_topic(name, shape, deadline)?;
-        self.broker.control().wait_for_leaders(name, deadline)
+        let partitions = self.broker.control().wait_for_leaders(name, deadline)?;
+        if let Some(state) = &self.state {
+            state.made(name, partitions);
+        }
+        Ok(partitions)
     }
 
     fn late(&self, name: &str, deadline: Deadline) -> Error {
@@ -170,6 +206,7 @@ impl Connection {
     /// A name that this process uses for the first time carries its run's id: nobody else can have made it.
     pub(crate) fn fence_of_name(&self, name: &str, deadline: Deadline) -> Result<Fence> {
         if !self.topics.contains_key(name) {
+            self.record(&Entry::Topic(name, None))?;
             self.record_topic(name, None);
             return Ok(Fence::Beginning);
         }
@@ -193,12 +230,22 @@ impl Connection {
         let connection = Arc::clone(self);
         let delete = move || {
             let left = connection.broker.delete_topics(&names, Deadline::after(Duration::from_secs(5)));
-            for name in names.iter().filter(|name| !left.iter().any(|(other, _)| other == *name)) {
-                connection.topics.remove(name);
-            }
+            connection.forget_topics(&names, &left);
         };
         // Without a thread they are deleted at exit.
         let _ = std::thread::Builder::new().name("rstest-kafka delete".to_owned()).spawn(delete);
+    }
+
+    /// They are gone, apart from those that are left.
+    fn forget_topics(&self, names: &[String], left: &[(String, String)]) {
+        let mut gone: Vec<String> = names.to_vec();
+        gone.retain(|name| !left.iter().any(|(other, _)| other == name));
+        for name in &gone {
+            self.topics.remove(name);
+        }
+        if let Some(state) = &self.state {
+            state.forget(&gone, &[]);
+        }
     }
 
     pub(crate) fn keep_if_failed(&self, name: &str) {
@@ -223,9 +270,9 @@ impl Connection {
             return Ok((client, false));
         }
         let group = names.group(logical)?;
+        self.record_group(&group)?;
         let client = Arc::new(consumer::make(&*self.broker, &group)?);
         self.counters.consumers_made.add(1);
-        self.groups.insert(group);
         self.open.retain(|_, client| client.strong_count() > 0);
         self.open.insert(self.next_consumer.fetch_add(1, Ordering::Relaxed), Arc::downgrade(&client));
         Ok((client, true))
@@ -255,11 +302,14 @@ impl Connection {
     }
 
     pub(crate) fn next_group(&self) -> u64 {
-        self.next_group.fetch_add(1, Ordering::Relaxed)
+        crate::worker_state::next_group()
     }
 
-    pub(crate) fn record_group(&self, group: &str) {
+    /// Writes a group down that is about to be made.
+    pub(crate) fn record_group(&self, group: &str) -> Result<()> {
+        self.record(&Entry::Group(group))?;
         self.groups.insert(group.to_owned());
+        Ok(())
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -275,6 +325,9 @@ impl Connection {
         let open: Vec<Arc<PoolClient>> = self.open.iter().filter_map(|client| client.value().upgrade()).collect();
         std::thread::scope(|scope| {
             let closing = scope.spawn(|| consumer::close_all_at_exit(open, deadline));
+            if let Some(sweeping) = &self.sweeping {
+                scope.spawn(move || sweeping.stop(deadline));
+            }
             let mut left = self.delete_all(deadline);
             left.unclosed_consumers = closing.join().unwrap_or(0);
             left
@@ -304,25 +357,50 @@ impl Connection {
         let mut left = LeftOver { broker: self.broker.name().to_owned(), ..LeftOver::default() };
         let capabilities = self.broker.capabilities();
         let kept = |made: &MadeTopic| self.keeps_topics(made.of_failed_lease.load(Ordering::Relaxed));
-        let mut topics = Vec::new();
-        for entry in &self.topics {
+        let state = self.state.as_deref();
+        let (mut topics, mut in_doubt) = (Vec::new(), Vec::new());
+        for entry in self.topics.iter().filter(|entry| !state.is_some_and(|state| state.hands_on(entry.key()))) {
             if kept(entry.value()) { &mut left.kept } else { &mut topics }.push(entry.key().clone());
+            if entry.value().in_doubt.load(Ordering::SeqCst) {
+                in_doubt.push((entry.key().clone(), String::new()));
+            }
         }
         if !capabilities.outlives_process {
             left.kept.clear();
         }
+        let inherited = state.map(WorkerState::take_inherited).unwrap_or_default();
+        topics.extend(inherited.topics.iter().filter(|name| !self.topics.contains_key(*name)).cloned());
         if capabilities.delete_topics && !topics.is_empty() {
             let undeleted = self.broker.delete_topics(&topics, deadline);
-            for name in topics.iter().filter(|name| !undeleted.iter().any(|(other, _)| other == *name)) {
-                self.topics.remove(name);
-            }
+            // One that may still come is left to the next run's sweep.
+            in_doubt.extend(undeleted.iter().cloned());
+            self.forget_topics(&topics, &in_doubt);
             left.undeleted.extend(undeleted);
         }
-        let groups: Vec<String> = self.groups.iter().map(|group| group.key().clone()).collect();
+        let mut groups: Vec<String> = self.groups.iter().map(|group| group.key().clone()).collect();
+        groups.extend(inherited.groups);
         if capabilities.delete_groups && !groups.is_empty() {
-            left.undeleted.extend(self.broker.delete_groups(&groups, deadline));
+            let undeleted = self.broker.delete_groups(&groups, deadline);
+            groups.retain(|name| !undeleted.iter().any(|(other, _)| other == name));
+            left.undeleted.extend(undeleted);
+        }
+        if let Some(state) = state {
+            state.forget(&left.kept, if capabilities.delete_groups { &groups } else { &[] });
         }
         left.kept.sort();
         left
     }
+}
+
+/// The topics that an earlier process of this worker made and this one goes on with.
+fn reusable(state: Option<&WorkerState>, deadline: Deadline) -> DashMap<String, Arc<MadeTopic>> {
+    let topics = DashMap::new();
+    for topic in state.map(WorkerState::reusable).unwrap_or_default() {
+        let made = MadeTopic::new(topic.shape.clone());
+        if let Some(partitions) = topic.partitions {
+            let _ = made.making.get_or_make(deadline, || Ok(partitions), || Error::misuse("nobody else is making it"));
+        }
+        topics.insert(topic.name.clone(), Arc::new(made));
+    }
+    topics
 }

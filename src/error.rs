@@ -1,6 +1,7 @@
 //! What can go wrong, with the thing, its value, the broker and what to do about it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +91,16 @@ pub enum Error {
         reason: String,
         /// The message.
         record: Box<Record>,
+    },
+    /// A file or folder in which is kept what survives the process could not be used; nothing was made on the broker.
+    #[non_exhaustive]
+    State {
+        /// What was tried.
+        action: String,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system answered.
+        source: Arc<std::io::Error>,
     },
     /// Something that this kind of broker cannot do.
     #[non_exhaustive]
@@ -310,6 +321,13 @@ impl fmt::Display for Error {
                 }
             }
             Self::Value { reason, record } => write!(f, "{reason} in {record:?}"),
+            Self::State { action, path, .. } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "could not {action} {path}: name a folder of your own in RSTEST_KAFKA_STATE_DIR, on a disk with room"
+                )
+            }
             Self::Unsupported { what, broker, advice } => write!(f, "{broker} cannot {what}: {advice}"),
             Self::Misuse { reason } => f.write_str(reason),
         }
@@ -329,6 +347,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreachable { source, .. } | Self::Broker { source, .. } => source.as_ref().map(|source| source as _),
+            Self::State { source, .. } => Some(&**source),
             Self::Timeout(timeout) => timeout.end_offsets_error.as_ref().map(|source| source as _),
             _ => None,
         }

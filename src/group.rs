@@ -75,7 +75,7 @@ impl Group {
                 offset: Some(topic.fence(partition)),
             }));
         }
-        connection.record_group(&id);
+        connection.record_group(&id)?;
         if !fences.is_empty() {
             connection.broker().control().commit_for(&id, &fences, deadline)?;
         }

@@ -14,6 +14,7 @@ use crate::guards::Kafka;
 use crate::lease::Lease;
 use crate::registry;
 use crate::stats::Stats;
+use crate::sweep::{self, Swept};
 use crate::topic::TopicSpec;
 use crate::wait::Deadline;
 
@@ -86,6 +87,14 @@ impl Harness {
     /// broker answers the others wait 200 ms.
     pub fn try_lease(&self) -> Result<Kafka> {
         Lease::of_this_thread(&self.inner).map(Kafka::new)
+    }
+
+    /// Deletes what dead runs have left on its cluster: [`sweep`](crate::sweep()), with this harness's configuration.
+    ///
+    /// # Errors
+    /// As [`sweep`](crate::sweep()).
+    pub fn sweep(&self) -> Result<Swept> {
+        sweep::with_config(self.inner.config()?)
     }
 
     /// What it has made, reused and closed so far; all 0 before its first lease.
@@ -275,6 +284,13 @@ impl HarnessBuilder {
     /// What is told on stderr at exit (`RSTEST_KAFKA_REPORT`, default off).
     pub fn report(mut self, report: Report) -> Self {
         self.settings.report = Some(report);
+        self
+    }
+
+    /// The folder of the ledger, by which the next run deletes what a killed one left (`RSTEST_KAFKA_STATE_DIR`; default: a
+    /// folder of the user's own). Only tests on a real cluster use it.
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.state_dir = Some(path.into());
         self
     }
 

@@ -5,12 +5,15 @@
 //! fails later still fails on its own lane, and one that hangs or leaks its fixtures keeps it.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 /// All lanes that ever ran in this process, by number.
 static LANES: Mutex<Vec<LaneState>> = Mutex::new(Vec::new());
+
+/// The generation in which the lanes of this process begin: where another process left the worker.
+static FIRST_GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// The holds that are alive, for the panic hook to find the one of a panicking thread.
 static HOLDS: Mutex<Vec<Weak<Hold>>> = Mutex::new(Vec::new());
@@ -20,7 +23,7 @@ static ON_FAILURE: Mutex<Option<Reaction>> = Mutex::new(None);
 
 type Reaction = fn(usize, u32);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct LaneState {
     held: bool,
     generation: u32,
@@ -44,6 +47,23 @@ pub(crate) fn on_failure(react: Reaction) {
 /// How many lanes this process has used so far.
 pub(crate) fn used() -> usize {
     lock(&LANES).len()
+}
+
+/// From now on no lease begins in an older generation.
+pub(crate) fn begin_at(generation: u32) {
+    FIRST_GENERATION.fetch_max(generation, Ordering::SeqCst);
+    lock(&LANES).iter_mut().for_each(|lane| lane.generation = lane.generation.max(generation));
+}
+
+/// The generation that no lane of this process is beyond.
+pub(crate) fn latest_generation() -> u32 {
+    let first = FIRST_GENERATION.load(Ordering::SeqCst);
+    lock(&LANES).iter().map(|lane| lane.generation).max().unwrap_or(0).max(first)
+}
+
+/// Whether every test has given its lane back: one that hangs or has leaked its fixtures has not.
+pub(crate) fn all_ended_well() -> bool {
+    lock(&LANES).iter().all(|lane| !lane.held)
 }
 
 /// A number that no other thread of the process ever has; never 0.
@@ -89,7 +109,7 @@ impl Hold {
     fn take_lowest_free() -> Self {
         let mut lanes = lock(&LANES);
         let lane = lanes.iter().position(|lane| !lane.held).unwrap_or_else(|| {
-            lanes.push(LaneState::default());
+            lanes.push(LaneState { held: false, generation: FIRST_GENERATION.load(Ordering::SeqCst) });
             lanes.len() - 1
         });
         lanes[lane].held = true;

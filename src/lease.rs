@@ -15,6 +15,7 @@ use crate::harness::HarnessInner;
 use crate::lane::Hold;
 use crate::topic::{Fence, Names, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::wait::Deadline;
+use crate::worker_state::next_exclusive;
 
 /// Tells the leases of a process apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +67,7 @@ impl Lease {
         let names = Names {
             topic_prefix: config.topic_prefix.as_str().into(),
             group_prefix: config.group_prefix.as_str().into(),
-            worker_id: config.worker_id.of_lane(hold.lane()),
+            worker_id: connection.worker_id().of_lane(hold.lane()),
             run_id: config.run_id.clone(),
             generation: hold.generation(),
         };
@@ -236,12 +237,6 @@ impl Lease {
             }
         });
     }
-}
-
-/// The number of the next topic for one lease only, counting in the process.
-fn next_exclusive() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What every fixture and consumer of a test holds; when the last is dropped the lease ends.

@@ -108,7 +108,9 @@ mod config;
 mod connection;
 mod consumer;
 mod error;
+mod exit_status;
 mod failure;
+mod fault;
 mod fixtures;
 mod flight;
 mod group;
@@ -116,14 +118,17 @@ mod guards;
 mod harness;
 mod lane;
 mod lease;
+mod ledger;
 mod pool;
 mod producer;
 mod record;
 mod registry;
 mod stats;
+mod sweep;
 mod topic;
 mod wait;
 mod worker;
+mod worker_state;
 
 pub use rdkafka;
 
@@ -138,6 +143,7 @@ pub use crate::guards::{Consumers, Kafka, TopicNames};
 pub use crate::harness::{Harness, HarnessBuilder};
 pub use crate::record::Record;
 pub use crate::stats::Stats;
+pub use crate::sweep::{Swept, sweep};
 pub use crate::topic::{Topic, TopicRef, TopicSpec};
 pub use crate::worker::{RunId, WorkerId};
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use crate::config::Report;
 use crate::connection::{Connection, LeftOver};
-use crate::lane;
 use crate::wait::Deadline;
+use crate::worker_state;
+use crate::{exit_status, lane};
 
 static REGISTRY: Registry =
     Registry { pid: AtomicU32::new(0), entries: Mutex::new(Vec::new()), armed: AtomicBool::new(false) };
@@ -67,6 +68,8 @@ pub(crate) fn add(connection: &Arc<Connection>, exit_deadline: Duration, report:
         // SAFETY: the handler is a function of this binary or library, which is not unloaded while tests run; it never
         // unwinds.
         unsafe { dtor::at_module_exit(at_exit) };
+        // After it, so that the status is noted before our handler runs.
+        exit_status::watch();
     }
 }
 
@@ -110,6 +113,7 @@ fn retire_before(lane: usize, generation: u32) {
     for entry in entries {
         entry.connection.retire_before(lane, generation);
     }
+    worker_state::moved();
 }
 
 /// Closes and deletes everything, in parallel and within the deadline; never panics, writes nothing to stdout.
@@ -119,7 +123,7 @@ fn empty() {
             return;
         }
         let entries = std::mem::take(&mut *REGISTRY.entries());
-        if entries.is_empty() {
+        if entries.is_empty() && !worker_state::is_any() {
             return;
         }
         let allowed = entries.iter().map(|entry| entry.exit_deadline).max().unwrap_or_default();
@@ -140,6 +144,7 @@ fn empty() {
             }
         }
         let mut stderr = std::io::stderr();
+        let mut in_time = waiting_for == entries.len();
         for _ in 0..waiting_for {
             // A little more than each was given, so that it can say itself what it left.
             match all_done.recv_timeout(deadline.remaining() + Duration::from_millis(300)) {
@@ -151,10 +156,12 @@ fn empty() {
                 }
                 Err(_) => {
                     let _ = writeln!(stderr, "rstest-kafka: not all was closed within {allowed:?}");
+                    in_time = false;
                     break;
                 }
             }
         }
+        worker_state::end_all(in_time);
         std::mem::forget(entries);
     });
     // A panic's payload may panic when dropped, and nothing may leave an exit function.

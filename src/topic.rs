@@ -83,6 +83,15 @@ impl Names {
         Ok(name)
     }
 
+    /// The generation of a topic that leases of that generation share; `None` for one that a single lease had.
+    pub(crate) fn age_of(topic: &str, run_id: &RunId) -> Option<u32> {
+        let (_, rest) = topic.rsplit_once(&**run_id)?;
+        match rest.strip_prefix("-f") {
+            Some(generation) => generation.parse().ok(),
+            None => rest.is_empty().then_some(0),
+        }
+    }
+
     /// `{group_prefix}-{worker_id}-{run_id}-{topic}-{generation}`.
     pub(crate) fn group(&self, logical: &str) -> Result<String> {
         let Self { group_prefix, worker_id, run_id, generation, .. } = self;
@@ -384,6 +393,11 @@ mod tests {
         assert_eq!(names(3).group("events").unwrap(), "test-consumer-main-1a2b3c4d-events-3");
         assert_eq!(names(3).service_group("billing", 9).unwrap(), "test-consumer-main-1a2b3c4d-billing-3-9");
         assert_eq!(names(1).topic("events").unwrap(), names(1).topic("events").unwrap());
+        for generation in [0, 1, 12] {
+            let age = |topic: Result<String>| Names::age_of(&topic.unwrap(), &names(0).run_id);
+            assert_eq!(age(names(generation).topic("events-1a2b3c4d-f7-x8")), Some(generation));
+            assert_eq!(age(names(generation).exclusive_topic("events", 4)), None);
+        }
     }
 
     #[rstest]

@@ -38,6 +38,11 @@ impl WorkerId {
         if lane == 0 { self.clone() } else { Self(format!("{}-{lane}", self.0).into()) }
     }
 
+    /// The id of the n-th process of a run that has this id at the same time; the first has the plain id.
+    pub(crate) fn of_seat(&self, seat: usize) -> Self {
+        if seat == 0 { self.clone() } else { Self(format!("{}-s{seat}", self.0).into()) }
+    }
+
     /// The id as it stands in names.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -73,6 +78,23 @@ impl RunId {
     /// The 8 hex digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The run of cargo-nextest that this process is a test of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NextestRun {
+    /// `NEXTEST_RUN_ID`, 32 hex digits.
+    pub(crate) run: String,
+    /// `NEXTEST_ATTEMPT`: beyond 1 the test failed before.
+    pub(crate) attempt: u32,
+}
+
+impl NextestRun {
+    pub(crate) fn detect(environment: &Environment) -> Option<Self> {
+        let run = Uuid::parse_str(environment.get("NEXTEST_RUN_ID")?).ok()?;
+        let attempt = environment.get("NEXTEST_ATTEMPT").and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
+        Some(Self { run: run.simple().to_string(), attempt })
     }
 }
 

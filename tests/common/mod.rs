@@ -1,6 +1,7 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub mod cluster;
 pub mod mock;
 
 use std::panic;
