@@ -1,5 +1,8 @@
 //! Rule 8: listing tests, or running tests that use no fixture, starts no thread, opens no socket, writes no file.
-#![cfg(target_os = "linux")]
+//!
+//! What is open is looked at while tests run and when the process ends. A thread or socket that is gone by then is told of
+//! when it is made: this binary's own `pthread_create` and `socket` stand before the C library's.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod common;
 
@@ -39,6 +42,54 @@ fn at_the_end() {
     }
 }
 
+mod made {
+    use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
+    use std::mem;
+
+    use super::{is_child, say};
+
+    type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+    type PthreadCreate = unsafe extern "C" fn(*mut c_ulong, *const c_void, Start, *mut c_void) -> c_int;
+    type Socket = unsafe extern "C" fn(c_int, c_int, c_int) -> c_int;
+
+    unsafe extern "C" {
+        fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
+    }
+
+    /// The C library's own function of that name, and a word to the parent that it is called.
+    fn next(name: &CStr) -> *mut c_void {
+        if is_child() {
+            say("made", name.to_str().unwrap());
+        }
+        // `RTLD_NEXT`, as glibc has it: search behind this binary.
+        // SAFETY: the name ends with a nul.
+        let found = unsafe { dlsym(-1_isize as *mut c_void, name.as_ptr()) };
+        assert!(!found.is_null());
+        found
+    }
+
+    // SAFETY: it has the signature of the C library's and does what that does.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn pthread_create(
+        thread: *mut c_ulong,
+        attributes: *const c_void,
+        start: Start,
+        argument: *mut c_void,
+    ) -> c_int {
+        // SAFETY: the C library's function of this name has this signature; the arguments are the caller's.
+        unsafe {
+            mem::transmute::<*mut c_void, PthreadCreate>(next(c"pthread_create"))(thread, attributes, start, argument)
+        }
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+        // SAFETY: as above.
+        unsafe { mem::transmute::<*mut c_void, Socket>(next(c"socket"))(domain, kind, protocol) }
+    }
+}
+
 /// A child whose folders for state, temporary files and work are one, empty so far.
 struct Watched {
     child: Child,
@@ -71,11 +122,11 @@ impl Watched {
     }
 }
 
-/// The main thread alone.
+/// One thread for each test was all that was ever made, and the main thread is alone at the end.
 #[track_caller]
-fn ends_alone(outcome: &Outcome) {
-    let threads = outcome.said_by("thread at the end");
-    assert_eq!(threads.len(), 1, "{threads:?}\n{outcome}");
+fn made_threads_for_tests_alone(outcome: &Outcome, tests: usize) {
+    assert_eq!(outcome.said_by("made"), vec!["pthread_create"; tests], "{outcome}");
+    assert_eq!(outcome.said_by("thread at the end").len(), 1, "{outcome}");
 }
 
 #[rstest]
@@ -85,7 +136,7 @@ fn ends_alone(outcome: &Outcome) {
 fn listing_starts_nothing_and_prints_the_list_alone(#[case] arguments: &[&str]) {
     let outcome = Watched::new(Child::with_arguments(arguments)).run();
     outcome.exits_with(0);
-    ends_alone(&outcome);
+    made_threads_for_tests_alone(&outcome, 0);
     let (tests, rest): (Vec<&String>, _) = outcome.stdout.iter().partition(|line| line.ends_with(": test"));
     let all_are_paths = tests.iter().all(|line| !line.trim_end_matches(": test").contains([' ', '\t']));
     assert!(all_are_paths && tests.iter().any(|line| line.contains("child_uses_the_fixture")), "{outcome}");
@@ -98,7 +149,7 @@ fn listing_starts_nothing_and_prints_the_list_alone(#[case] arguments: &[&str]) 
 fn tests_without_a_fixture_start_nothing() {
     let outcome = Watched::new(Child::of_module("child_uses_nothing::", 1)).run();
     outcome.exits_with(0).stdout_is_libtests();
-    ends_alone(&outcome);
+    made_threads_for_tests_alone(&outcome, 2);
     // libtest's two: its own and the test's.
     for test in ["first", "second"] {
         assert_eq!(outcome.said_by(&format!("thread {test}")).len(), 2, "{outcome}");
@@ -109,14 +160,14 @@ fn tests_without_a_fixture_start_nothing() {
 fn a_run_in_which_a_test_fails_without_a_fixture_starts_nothing() {
     let outcome = Watched::new(Child::of_module("child_fails_without_a_fixture::", 1)).run();
     outcome.exits_with(101).stdout_is_libtests();
-    ends_alone(&outcome);
+    made_threads_for_tests_alone(&outcome, 1);
 }
 
 #[rstest]
 fn building_a_harness_starts_nothing() {
     let outcome = Watched::new(Child::of_module("child_builds::", 1)).run();
     outcome.exits_with(0).stdout_is_libtests();
-    ends_alone(&outcome);
+    made_threads_for_tests_alone(&outcome, 1);
     assert_eq!(outcome.said_by("thread after"), outcome.said_by("thread before"), "{outcome}");
     assert_eq!(outcome.said_by("file after"), outcome.said_by("file before"), "{outcome}");
 }
@@ -126,6 +177,8 @@ fn building_a_harness_starts_nothing() {
 fn using_the_fixture_starts_something() {
     let outcome = Child::of_module("child_uses_the_fixture::", 1).run();
     outcome.exits_with(0).stdout_is_libtests();
+    let made = outcome.said_by("made");
+    assert!(["pthread_create", "socket"].iter().all(|what| made.iter().any(|found| found == what)), "{outcome}");
     assert!(outcome.said_by("thread in use").iter().any(|name| name.starts_with("rdk:")), "{outcome}");
     assert!(outcome.said_by("file in use").iter().any(|file| file.starts_with("socket:")), "{outcome}");
 }
