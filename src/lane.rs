@@ -60,7 +60,7 @@ pub(crate) struct Hold {
     /// The name of the test's thread: libtest names it by the test's path, and a `#[timeout]` body thread the same.
     thread_name: Option<String>,
     failed: AtomicBool,
-    /// The threads that panicked or made an `Err`, each until it shows that it went on. Several: the body of an expired
+    /// The threads that panicked or showed an `Err`, each until it shows that it went on. Several: the body of an expired
     /// sync `#[timeout]` may catch a panic of its own, which takes nothing back of the test's.
     suspects: Mutex<Vec<u64>>,
     /// Whether a lease has begun in the generation that the lane is in: a failure gives several signs and moves it once.
