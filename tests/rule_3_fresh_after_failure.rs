@@ -133,6 +133,7 @@ fn a_failure_moves_its_worker_on_by_one(#[case] row: &str) {
 #[case::err_is_handled("passes::err_is_handled")]
 #[case::err_is_handled_under_a_sync_timeout("passes::err_is_handled_under_a_sync_timeout")]
 #[case::err_is_shown_and_handled("passes::err_is_shown_and_handled")]
+#[case::err_is_handled_after_the_fixture("passes::err_is_handled_after_the_fixture")]
 #[case::unrelated_thread_panics("passes::unrelated_thread_panics")]
 #[case::unrelated_thread_errs("passes::unrelated_thread_errs")]
 #[case::fixture_dropped_early("passes::fixture_dropped_early")]
@@ -590,6 +591,16 @@ mod passes {
         begin(&kafka);
         let handled: TestResult = (|| Ok(refuse()?))();
         eprintln!("{:?}", handled.unwrap_err());
+        Ok(())
+    }
+
+    #[rstest]
+    #[ignore = "run by a_passing_test_leaves_its_worker_where_it_is"]
+    fn err_is_handled_after_the_fixture(kafka: Kafka) -> TestResult {
+        begin(&kafka);
+        drop(kafka);
+        let handled: TestResult = (|| Ok(refuse()?))();
+        assert!(handled.is_err());
         Ok(())
     }
 
