@@ -66,7 +66,7 @@ pub(crate) fn all_ended_well() -> bool {
     lock(&LANES).iter().all(|lane| !lane.held)
 }
 
-/// A number that no other thread of the process ever has; never 0.
+/// A number that no other thread of the process ever has.
 fn this_thread() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     thread_local!(static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
@@ -80,8 +80,11 @@ pub(crate) struct Hold {
     /// The name of the test's thread: libtest names it by the test's path, and a `#[timeout]` body thread the same.
     thread_name: Option<String>,
     failed: AtomicBool,
-    /// The thread that panicked or returned an `Err`, until something shows that the panic was caught; 0 for none.
-    suspect: AtomicU64,
+    /// The threads that panicked or showed an `Err`, each until it shows that it went on. Several: the body of an expired
+    /// sync `#[timeout]` may catch a panic of its own, which takes nothing back of the test's.
+    suspects: Mutex<Vec<u64>>,
+    /// Whether a lease has begun in the generation that the lane is in: a failure gives several signs and moves it once.
+    leased: AtomicBool,
     /// What waits for the verdict on the leases that have ended: an `Err` is known only when the test has returned.
     undecided: Mutex<Vec<Verdict>>,
 }
@@ -119,7 +122,8 @@ impl Hold {
             lane,
             thread_name,
             failed: AtomicBool::new(false),
-            suspect: AtomicU64::new(0),
+            suspects: Mutex::default(),
+            leased: AtomicBool::new(false),
             undecided: Mutex::default(),
         }
     }
@@ -131,6 +135,10 @@ impl Hold {
     /// The generation that a lease which starts now gets: a failure known by now counts.
     pub(crate) fn generation(&self) -> u32 {
         self.decide();
+        if self.failed.swap(false, Ordering::SeqCst) {
+            lock(&self.suspects).clear();
+        }
+        self.leased.store(true, Ordering::SeqCst);
         lock(&LANES)[self.lane].generation
     }
 
@@ -145,19 +153,39 @@ impl Hold {
     }
 
     /// Whether there is a sign of failure that nothing has refuted.
-    #[cfg(test)]
     pub(crate) fn is_suspect(&self) -> bool {
-        self.has_failed() || self.suspect.load(Ordering::SeqCst) != 0
+        self.has_failed() || !lock(&self.suspects).is_empty()
     }
 
-    /// Something of this test's was used or dropped on this thread: while unwinding it has failed; else a panic that
+    /// Something of this test's was used or dropped on this thread: while unwinding it is suspected; else a panic that
     /// this very thread raised before was caught, because its code went on.
+    ///
+    /// Another thread that unwinds, a task's, is certain: what goes on there is no more of the test's than it tells.
     pub(crate) fn observe(&self) {
-        if thread::panicking() {
-            self.mark_failed();
+        if !thread::panicking() {
+            let this = this_thread();
+            lock(&self.suspects).retain(|suspect| *suspect != this);
+        } else if self.runs_on_this_thread() {
+            self.suspect();
         } else {
-            let _ = self.suspect.compare_exchange(this_thread(), 0, Ordering::SeqCst, Ordering::SeqCst);
+            self.mark_failed();
         }
+    }
+
+    fn suspect(&self) {
+        let this = this_thread();
+        let mut suspects = lock(&self.suspects);
+        if !suspects.contains(&this) {
+            suspects.push(this);
+        }
+    }
+
+    /// Whether this is the test's thread, or the body thread of its sync `#[timeout]`, which has the same name.
+    fn runs_on_this_thread(&self) -> bool {
+        let own = OF_THREAD.try_with(|slot| {
+            slot.try_borrow().is_ok_and(|hold| hold.as_deref().is_some_and(|hold| std::ptr::eq(hold, self)))
+        });
+        own.unwrap_or(false) || (self.thread_name.is_some() && thread::current().name() == self.thread_name.as_deref())
     }
 
     /// A lease has ended: `verdict` is told whether its test failed, at once if that is certain, else when the test's
@@ -171,9 +199,8 @@ impl Hold {
 
     /// A failure that is certain moves the lane to its next generation, once.
     fn decide(&self) {
-        let failed = self.failed.swap(false, Ordering::SeqCst);
-        if failed {
-            self.suspect.store(0, Ordering::SeqCst);
+        let failed = self.has_failed();
+        if failed && self.leased.swap(false, Ordering::SeqCst) {
             let generation = {
                 let mut lanes = lock(&LANES);
                 lanes[self.lane].generation += 1;
@@ -192,7 +219,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         // Nothing of the test can refute the suspicion any more.
-        if *self.suspect.get_mut() != 0 {
+        if self.is_suspect() {
             self.mark_failed();
         }
         self.decide();
@@ -210,10 +237,9 @@ pub(crate) fn generation_of(lane: usize) -> u32 {
 /// The test is found by the thread itself, or by its name, which the body thread of a sync `#[timeout]` shares with the
 /// test's.
 pub(crate) fn suspect_this_thread() {
-    let suspect = |hold: &Hold| hold.suspect.store(this_thread().max(1), Ordering::SeqCst);
     let own = OF_THREAD.try_with(|slot| slot.try_borrow().ok().and_then(|hold| hold.clone())).ok().flatten();
     if let Some(hold) = own {
-        suspect(&hold);
+        hold.suspect();
         return;
     }
     let current = thread::current();
@@ -224,7 +250,7 @@ pub(crate) fn suspect_this_thread() {
         holds.iter().filter_map(Weak::upgrade).filter(|hold| hold.thread_name.as_deref() == Some(name)).collect();
     // Dropping the last reference to a hold takes locks of its own.
     drop(holds);
-    named.iter().for_each(|hold| suspect(hold));
+    named.iter().for_each(|hold| hold.suspect());
 }
 
 #[cfg(test)]
@@ -287,11 +313,22 @@ mod tests {
         });
         assert_eq!(caught.unwrap(), marked.1 + 1);
         on_a_thread("late", || {
-            drop(Hold::of_this_thread());
+            Hold::of_this_thread().generation();
             suspect_this_thread();
         })
         .unwrap();
         assert_eq!(on_a_thread("last", || Hold::of_this_thread().generation()).unwrap(), marked.1 + 2);
+
+        // A second sign of the same failure moves it no further.
+        on_a_thread("twice", || {
+            let hold = Hold::of_this_thread();
+            hold.generation();
+            hold.mark_failed();
+            hold.lease_ended(|failed| assert!(failed));
+            suspect_this_thread();
+        })
+        .unwrap();
+        assert_eq!(on_a_thread("once", || Hold::of_this_thread().generation()).unwrap(), marked.1 + 3);
 
         // A body thread of the same name counts, one of another name does not.
         on_a_thread("twin", || {

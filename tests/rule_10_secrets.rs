@@ -38,7 +38,7 @@ fn all_it_says(builder: HarnessBuilder) -> String {
                 write!(said, "{error}\n{error:?}\n").unwrap();
                 cause = error.source();
             }
-            let payload = panic::catch_unwind(|| drop(harness.lease())).unwrap_err();
+            let payload = panic::catch_unwind(panic::AssertUnwindSafe(|| drop(harness.lease()))).unwrap_err();
             writeln!(said, "{}", payload.downcast_ref::<String>().expect("a panic with a message")).unwrap();
         }
         Ok(kafka) => {
@@ -142,7 +142,7 @@ fn child() {
             .build(),
     };
     eprintln!("{harness:?}");
-    harness.lease();
+    drop(harness.lease());
 }
 
 #[rstest]

@@ -5,6 +5,7 @@ mod read;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -48,7 +49,8 @@ use crate::topic::Topic;
 /// ```
 #[must_use = "a consumer that is dropped goes back to the pool"]
 pub struct PooledConsumer {
-    client: Arc<PoolClient>,
+    /// Handed on when this is dropped, never dropped here: the last reference takes 100 ms to close, or for ever.
+    client: ManuallyDrop<Arc<PoolClient>>,
     topic: Topic,
     /// Per partition, where reading began when it was last assigned.
     starts: Mutex<Vec<(i32, i64)>>,
@@ -68,6 +70,7 @@ impl PooledConsumer {
         let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
         let key = PoolKey { lane: held.hold().lane(), topic: topic.name().into(), generation: held.names().generation };
         let (client, is_new) = connection.check_out(&key, held.names(), topic.logical_name())?;
+        let client = ManuallyDrop::new(client);
         let made = Self { client, topic, starts: Mutex::new(starts.clone()), ahead: Mutex::default(), lease };
         made.assign(&starts)?;
         if is_new {
@@ -148,11 +151,13 @@ impl Drop for PooledConsumer {
         // First: a drop while unwinding is what shows the failure.
         let lease = self.lease.lease();
         let (connection, hold) = (lease.connection(), lease.hold());
-        let client = Arc::clone(&self.client);
+        // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
+        let client = unsafe { ManuallyDrop::take(&mut self.client) };
         let partitions: Vec<i32> = self.starts().iter().map(|(partition, _)| *partition).collect();
-        // One of an exclusive topic has no later use; one of a failed lease is never handed out again.
+        // One of an exclusive topic has no later use; one of a failed lease is never handed out again, and while unwinding
+        // nothing is asked of its client.
         let current = lease.names().generation == lane::generation_of(hold.lane());
-        let reusable = self.topic.0.shared && current && !hold.has_failed() && !connection.is_closing();
+        let reusable = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
         if reusable && client::make_idle(&client, self.topic.name(), partitions) {
             let (lane, generation) = (hold.lane(), lease.names().generation);
             connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, client);

@@ -1,12 +1,14 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub mod child;
 pub mod cluster;
 pub mod mock;
 
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rstest_kafka::rdkafka::producer::BaseRecord;
 use rstest_kafka::{Harness, Kafka, Record};
@@ -46,4 +48,16 @@ pub fn sorted(records: &[Record]) -> Vec<String> {
 /// The values in the order of arrival.
 pub fn in_order(records: &[Record]) -> Vec<String> {
     records.iter().map(|record| record.text().to_owned()).collect()
+}
+
+/// Waits for a condition, looking again and again; false if it does not come.
+pub fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(20) {
+        if condition() {
+            return true;
+        }
+        thread::park_timeout(Duration::from_millis(5));
+    }
+    condition()
 }
