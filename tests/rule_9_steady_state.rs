@@ -62,12 +62,12 @@ fn made(stats: Stats) -> [u64; 3] {
 }
 
 #[rstest]
-#[case::configured(Harness::builder())]
-#[case::three_partitions(Harness::builder().partitions(3))]
-#[case::embedded_three_brokers(Harness::builder().partitions(6).embedded_brokers(3))]
-fn a_warm_worker_makes_nothing_new(#[case] builder: HarnessBuilder) {
+#[case::configured("steady-1", Harness::builder())]
+#[case::three_partitions("steady-3", Harness::builder().partitions(3))]
+#[case::embedded_three_brokers("steady-6", Harness::builder().partitions(6).embedded_brokers(3))]
+fn a_warm_worker_makes_nothing_new(#[case] prefix: &str, #[case] builder: HarnessBuilder) {
     let _alone = alone();
-    let harness = builder.topic_prefix("steady").build();
+    let harness = builder.topic_prefix(prefix).build();
     (0..WARM).for_each(|number| lease(&harness, |kafka| case(&kafka, number)));
     let (before, resources) = (harness.stats(), Resources::settled());
     (WARM..CASES).for_each(|number| lease(&harness, |kafka| case(&kafka, number)));
