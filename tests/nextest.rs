@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::cluster;
 
@@ -43,6 +43,8 @@ struct Attempt {
     attempt: u32,
     outcome: String,
     began: u128,
+    /// In microseconds, from the lease to the last message.
+    took: u64,
     worker: String,
     stale: u32,
     missed: u32,
@@ -151,7 +153,7 @@ impl Crate {
                 let text = std::fs::read_to_string(&path).unwrap();
                 std::fs::remove_file(path).unwrap();
                 let fields: Vec<&str> = text.split('\t').collect();
-                let [test, attempt, outcome, began, _, worker, stale, missed, events, audit, group] = *fields else {
+                let [test, attempt, outcome, began, took, worker, stale, missed, events, audit, group] = *fields else {
                     panic!("{text:?}")
                 };
                 Attempt {
@@ -159,6 +161,7 @@ impl Crate {
                     attempt: attempt.parse().unwrap(),
                     outcome: outcome.to_owned(),
                     began: began.parse().unwrap(),
+                    took: took.parse().unwrap(),
                     worker: worker.to_owned(),
                     stale: stale.parse().unwrap(),
                     missed: missed.parse().unwrap(),
@@ -284,6 +287,12 @@ fn a_run_killed_at_any_moment_is_swept() {
             assert!(swept.set_aside.is_empty(), "point {point}: {swept:?}");
             assert!(Instant::now() < late, "point {point}: {:?}", tested.ledgers());
             std::thread::sleep(Duration::from_millis(100));
+            // As if a while had passed: a topic that was asked for just before the kill might still come.
+            for ledger in tested.ledgers() {
+                if let Ok(file) = std::fs::File::options().append(true).open(ledger) {
+                    file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+                }
+            }
         }
         cluster::assert_only(&tested.prefix, &[&foreign], &format!("point {point}"));
         for attempt in tested.attempts() {
@@ -293,6 +302,42 @@ fn a_run_killed_at_any_moment_is_swept() {
     println!("12 points, {with_leftovers} kills left something to sweep");
     assert!(with_leftovers >= 6, "the kills hit the run");
     cluster::delete(&BTreeSet::from([foreign]));
+}
+
+/// Not a test but a measurement: `scripts/with-kafka -- cargo test --test nextest -- --ignored --nocapture what_reuse_saves`.
+#[test]
+#[ignore = "measures; needs cargo-nextest and a real cluster in RSTEST_KAFKA_BOOTSTRAP_SERVERS"]
+fn what_reuse_saves() {
+    let servers = cluster::servers();
+    let tested = Crate::new("nextest-reuse");
+    let (mut cases, mut runs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for round in 0..6 {
+        for (kind, name) in ["REUSED", "FRESH"].iter().enumerate() {
+            let mut command = tested.command(&servers);
+            command.args(["run", "--offline", "--test-threads=1", "-E", "test(pass_1)"]).env(name, "1");
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            // From the first process's start to the last one's end, as the runner tells it: without building and listing.
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            let summary = text.lines().find(|line| line.contains("Summary [")).unwrap();
+            let seconds: f64 = summary.split(['[', 's']).find_map(|part| part.trim().parse().ok()).unwrap();
+            let attempts = tested.attempts();
+            if round > 0 {
+                runs[kind].push(seconds * 1e3 / attempts.len() as f64);
+                cases[kind].extend(attempts.iter().map(|attempt| attempt.took as f64 / 1e3));
+            }
+        }
+    }
+    let median = |values: &mut Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let [case, run] = [&mut cases, &mut runs].map(|[reused, fresh]| (median(reused), median(fresh)));
+    for (what, (reused, fresh)) in [("two topics and three messages on each", case), ("a whole process", run)] {
+        println!("{what}: reused {reused:.1} ms, fresh {fresh:.1} ms, {:.1} times", fresh / reused);
+    }
+    tested.harness(&servers).sweep().unwrap();
+    cluster::assert_only(&tested.prefix, &[], "after the sweep");
 }
 
 #[test]
