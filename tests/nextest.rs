@@ -83,7 +83,7 @@ impl Crate {
         write("Cargo.toml", &manifest);
         write("src/lib.rs", "");
         write("src/body.rs", include_str!("nextest_crate/body.rs"));
-        let timeout = r#"slow-timeout = { period = "4s", terminate-after = 1, grace-period = "1s" }"#;
+        let timeout = r#"slow-timeout = { period = "10s", terminate-after = 1, grace-period = "1s" }"#;
         write(".config/nextest.toml", &format!("[profile.default]\nretries = 1\nfail-fast = false\n{timeout}\n"));
         if !path.join("Cargo.lock").exists() {
             std::fs::copy(Path::new(root).join("Cargo.lock"), path.join("Cargo.lock")).unwrap();
@@ -275,9 +275,8 @@ fn a_run_killed_at_any_moment_is_swept() {
         std::thread::sleep(Duration::from_millis(900 + 250 * point));
         // SIGKILL has the runner's tests go on to their end, SIGINT has it end them.
         let (signal, pid) = (["-KILL", "-INT"][point as usize % 2], run.id());
-        let found = Command::new("pgrep").args(["-P", &pid.to_string(), "-f", "cargo-nextest"]).output().unwrap();
-        let runner = String::from_utf8(found.stdout).unwrap().lines().next().map_or(pid.to_string(), str::to_owned);
-        Command::new("kill").args([signal, &runner]).status().unwrap();
+        // cargo has become cargo-nextest.
+        Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
         run.wait().unwrap();
         with_leftovers += u32::from(cluster::named(&tested.prefix).len() > 1);
         // Those that go on are alive, and theirs is not touched until they have ended.
@@ -285,7 +284,8 @@ fn a_run_killed_at_any_moment_is_swept() {
         while !tested.ledgers().is_empty() {
             let swept = tested.harness(&servers).sweep().unwrap();
             assert!(swept.set_aside.is_empty(), "point {point}: {swept:?}");
-            assert!(Instant::now() < late, "point {point}: {:?}", tested.ledgers());
+            let texts = || tested.ledgers().into_iter().map(|path| (std::fs::read_to_string(&path).ok(), path));
+            assert!(Instant::now() < late, "point {point}: {:#?}", texts().collect::<Vec<_>>());
             std::thread::sleep(Duration::from_millis(100));
             // As if a while had passed: a topic that was asked for just before the kill might still come.
             for ledger in tested.ledgers() {
@@ -359,6 +359,12 @@ fn other_ways_to_run_work_too_and_the_next_run_sweeps() {
         assert!(first_topics.is_disjoint(&remain), "{ways:?}: {remain:?}");
         first_topics = topics;
     }
+    // One worker id for all slots: each process that runs beside another has a worker of its own all the same.
+    let mut command = tested.command(&servers);
+    command.args(["run", "--offline", "--test-threads=8"]).args(filter).env("RSTEST_KAFKA_WORKER_ID", "ci");
+    assert!(command.output().unwrap().status.success());
+    let workers: BTreeSet<String> = tested.attempts().into_iter().map(|attempt| attempt.worker).collect();
+    assert!(workers.contains("ci") && workers.len() > 1 && workers.len() <= SLOTS, "{workers:?}");
     tested.harness(&servers).sweep().unwrap();
     cluster::assert_only(&tested.prefix, &[], "after the sweep");
 }
