@@ -179,6 +179,7 @@ fn a_failure_on_one_lane_leaves_the_others_where_they_are(kafka: Kafka) {
     assert_eq!(Look::at(&again), before);
 }
 
+#[cfg(target_os = "linux")]
 #[rstest]
 fn consumers_of_the_old_generation_are_closed() {
     Child::of_tests(&["child_counts_what_is_open"], 1).run().exits_with(0).test_was("child_counts_what_is_open", "ok");
