@@ -102,10 +102,15 @@ impl Names {
     /// The generation of a topic that leases of that generation share; `None` for one that a single lease had.
     pub(crate) fn age_of(topic: &str, run_id: &RunId) -> Option<u32> {
         let (_, rest) = topic.rsplit_once(&**run_id)?;
-        match rest.strip_prefix("-f") {
-            Some(generation) => generation.parse().ok(),
-            None => rest.is_empty().then_some(0),
-        }
+        let (generation, rest) = match rest.strip_prefix("-f") {
+            None => (0, rest),
+            Some(rest) => {
+                let digits = rest.find('-').unwrap_or(rest.len());
+                (rest[..digits].parse().ok()?, &rest[digits..])
+            }
+        };
+        // Nothing, or a shape.
+        (rest.is_empty() || rest.starts_with("-p")).then_some(generation)
     }
 
     /// `{group_prefix}-{worker_id}-{run_id}-{topic}-{generation}`.
@@ -420,6 +425,11 @@ mod tests {
             let age = |topic: Result<String>| Names::age_of(&topic.unwrap(), &names(0).run_id);
             assert_eq!(age(names(generation).topic("events-1a2b3c4d-f7-x8")), Some(generation));
             assert_eq!(age(names(generation).exclusive_topic("events", 4)), None);
+            for replication_factor in [None, Some(3)] {
+                let config = vec![("cleanup.policy".to_owned(), "compact".to_owned())];
+                let shape = Shape { partitions: 6, replication_factor, config };
+                assert_eq!(age(names(generation).topic_in_shape("events", &shape)), Some(generation));
+            }
         }
     }
 
