@@ -125,7 +125,7 @@ fn a_service_that_is_restarted_goes_on_where_it_was(#[values(1, 6)] partitions: 
 #[rstest]
 fn waiting_in_vain_shows_the_lag_of_each_partition() {
     let _alone = alone();
-    let harness = Harness::builder().topic_prefix("group").timeout(Duration::from_millis(300)).build();
+    let harness = Harness::builder().topic_prefix("group").timeout(Duration::from_secs(2)).build();
     lease(&harness, |kafka| {
         let orders = kafka.topic(TopicSpec::new("orders").partitions(2));
         let group = kafka.group("billing", [&orders]);
