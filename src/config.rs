@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::broker::{self, Property};
 use crate::error::{Error, Result};
 use crate::ledger::StateDir;
 use crate::topic::{self, NamePart};
@@ -149,7 +150,7 @@ impl FromStr for Report {
 pub(crate) struct Settings {
     pub(crate) bootstrap_servers: Option<String>,
     pub(crate) properties_file: Option<PathBuf>,
-    pub(crate) properties: Vec<(String, crate::broker::Secret)>,
+    pub(crate) properties: Vec<Property>,
     pub(crate) embedded_brokers: Option<usize>,
     pub(crate) topic_prefix: Option<String>,
     pub(crate) group_prefix: Option<String>,
@@ -169,8 +170,8 @@ pub(crate) struct Settings {
 pub(crate) struct Config {
     /// `None`: the embedded broker.
     pub(crate) bootstrap_servers: Option<String>,
-    pub(crate) properties_file: Option<PathBuf>,
-    pub(crate) properties: Vec<(String, crate::broker::Secret)>,
+    /// What the file has, and after it, to win over it, what the builder was told.
+    pub(crate) properties: Vec<Property>,
     pub(crate) embedded_brokers: usize,
     pub(crate) topic_prefix: String,
     pub(crate) group_prefix: String,
@@ -236,10 +237,24 @@ impl Config {
 
         // An embedded broker that is asked for by name wins over a cluster from the environment.
         let bootstrap_variable = text("BOOTSTRAP_SERVERS")?;
+        let properties_variable = text("PROPERTIES")?.map(PathBuf::from);
+        let is_embedded = settings.bootstrap_servers.is_none() && settings.embedded_brokers.is_some();
+        let properties_file = match &settings.properties_file {
+            Some(path) => Some(("Harness::builder().properties_file", path)),
+            None => properties_variable.as_ref().map(|path| ("RSTEST_KAFKA_PROPERTIES", path)),
+        };
+        let mut properties = match properties_file.filter(|_| !is_embedded) {
+            Some((setting, path)) => broker::read_properties(setting, path)?,
+            None => Vec::new(),
+        };
+        properties.extend(settings.properties.iter().cloned());
+        // A cluster that only the properties name is meant as well.
+        let named_by_properties = properties.iter().rfind(|(key, _)| key == "bootstrap.servers");
+        let named_by_properties = named_by_properties.map(|(_, servers)| servers.0.clone());
         let bootstrap_servers = match (&settings.bootstrap_servers, settings.embedded_brokers) {
             (Some(servers), _) => Some(servers.clone()),
             (None, Some(_)) => None,
-            (None, None) => bootstrap_variable,
+            (None, None) => bootstrap_variable.or(named_by_properties),
         };
         if bootstrap_servers.as_deref().is_some_and(|servers| servers.trim().is_empty()) {
             return Err(Error::Config {
@@ -248,7 +263,6 @@ impl Config {
                 takes: "it takes host:port, several with commas between them".to_owned(),
             });
         }
-        let properties_file = settings.properties_file.clone().or(text("PROPERTIES")?.map(PathBuf::from));
 
         let topic_prefix = settings.topic_prefix.clone().or(text("TOPIC_PREFIX")?).unwrap_or_else(|| "test".to_owned());
         topic::check_part(NamePart::TopicPrefix, &topic_prefix)?;
@@ -259,8 +273,7 @@ impl Config {
 
         Ok(Self {
             bootstrap_servers,
-            properties_file,
-            properties: settings.properties.clone(),
+            properties,
             embedded_brokers,
             topic_prefix,
             group_prefix,
@@ -313,6 +326,7 @@ fn duration(method: &str, built: Option<Duration>, variable: Option<Duration>) -
 mod tests {
     use super::*;
     use rstest::rstest;
+    use std::io::Write as _;
 
     fn resolve<const N: usize>(settings: Settings, variables: [(&str, &str); N]) -> Result<Config> {
         Config::resolve(&settings, &Environment::of(variables))
@@ -376,6 +390,36 @@ mod tests {
         let settings = Settings { embedded_brokers: Some(3), ..Settings::default() };
         let config = resolve(settings, [("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "env:9092")]).unwrap();
         assert_eq!((config.bootstrap_servers, config.embedded_brokers), (None, 3));
+    }
+
+    #[rstest]
+    fn a_cluster_that_only_the_properties_name_is_meant() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "bootstrap.servers=file:9092\nsecurity.protocol=SASL_SSL").unwrap();
+        let path = file.path().to_str().unwrap();
+        let from_file = ("RSTEST_KAFKA_PROPERTIES", path);
+        let servers = |settings, variables: &[(&str, &str)]| {
+            let mut all = BTreeMap::from([("RSTEST_KAFKA_WORKER_ID", "w"), from_file]);
+            all.extend(variables.iter().copied());
+            let environment = all.into_iter().collect::<Vec<_>>();
+            let config = match environment[..] {
+                [a, b] => resolve(settings, [a, b]),
+                [a, b, c] => resolve(settings, [a, b, c]),
+                _ => unreachable!("no case has more"),
+            };
+            let config = config.unwrap();
+            (config.bootstrap_servers, config.properties.len())
+        };
+        let built = |property: &str| Settings {
+            properties: vec![("bootstrap.servers".to_owned(), broker::Secret(property.to_owned()))],
+            ..Settings::default()
+        };
+        assert_eq!(servers(Settings::default(), &[]), (Some("file:9092".to_owned()), 2));
+        assert_eq!(servers(built("built:9092"), &[]), (Some("built:9092".to_owned()), 3));
+        let variable = [("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "env:9092")];
+        assert_eq!(servers(built("built:9092"), &variable), (Some("env:9092".to_owned()), 3));
+        let embedded = Settings { embedded_brokers: Some(1), ..Settings::default() };
+        assert_eq!(servers(embedded, &[]), (None, 0), "the embedded broker's clients do not read it");
     }
 
     #[rstest]

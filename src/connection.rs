@@ -77,9 +77,7 @@ impl Connection {
     pub(crate) fn open(config: &Config, deadline: Deadline) -> Result<Self> {
         let broker: Arc<dyn Broker> = match &config.bootstrap_servers {
             None => Arc::new(Embedded::start(config.embedded_brokers)?),
-            Some(servers) => {
-                Arc::new(Cluster::connect(servers, config.properties_file.as_deref(), &config.properties, deadline)?)
-            }
+            Some(servers) => Arc::new(Cluster::connect(servers, &config.properties, deadline)?),
         };
         let (mut state, mut sweeping) = (None, None);
         if broker.capabilities().outlives_process {

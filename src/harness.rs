@@ -206,6 +206,16 @@ impl HarnessBuilder {
 
     /// A Java-style client .properties file for all clients of a real cluster (`RSTEST_KAFKA_PROPERTIES`; default none). The
     /// embedded broker's clients do not read it.
+    ///
+    /// It is read as Java does: ISO 8859-1, `\u00fc`, continuation lines. Its `bootstrap.servers` counts where neither the
+    /// builder nor the environment names a cluster. librdkafka's own properties stand as they are; of Java's
+    /// - translated are `sasl.jaas.config` with a plain or a SCRAM login, PEM key and trust stores, and what only has
+    ///   another name, such as `fetch.max.wait.ms`;
+    /// - left out is how a Java client does its own work (serializers, interceptors, metrics, `ssl.protocol` and the like),
+    ///   and what this crate's clients set for themselves (`group.id`, `client.id`);
+    /// - refused, with what to use instead, are JKS stores, other logins, Java classes and `transactional.id`.
+    ///
+    /// What librdkafka does not know either is an error that names it. No value is ever shown.
     pub fn properties_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.properties_file = Some(path.into());
         self

@@ -73,7 +73,7 @@ pub fn sweep() -> Result<Swept> {
 pub(crate) fn with_config(config: &Config) -> Result<Swept> {
     let Some(servers) = &config.bootstrap_servers else { return Ok(Swept::default()) };
     let deadline = Deadline::after(config.timeout);
-    let cluster = Cluster::connect(servers, config.properties_file.as_deref(), &config.properties, deadline)?;
+    let cluster = Cluster::connect(servers, &config.properties, deadline)?;
     let cluster_id = cluster.control().cluster_id(deadline)?;
     let own_run = config.nextest.as_ref().map(|nextest| nextest.run.as_str());
     let folder = Folder::open(&config.state_dir)?;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -11,7 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::client::{self, ClientErrors};
 use super::control::{is_passing, is_unknown_topic};
-use super::{Broker, Capabilities, Control, Creation, Secret, Shape, properties};
+use super::{Broker, Capabilities, Control, Creation, Property, Shape, java};
 use crate::error::{Error, Result};
 use crate::wait::{self, Deadline};
 
@@ -28,21 +27,11 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Connects, and fails within the deadline if nobody answers; there is no fall-back to the embedded broker.
-    pub(crate) fn connect(
-        bootstrap_servers: &str,
-        properties_file: Option<&Path>,
-        overrides: &[(String, Secret)],
-        deadline: Deadline,
-    ) -> Result<Self> {
+    pub(crate) fn connect(bootstrap_servers: &str, properties: &[Property], deadline: Deadline) -> Result<Self> {
         let name = format!("broker {bootstrap_servers}");
         let mut config = ClientConfig::new();
-        if let Some(path) = properties_file {
-            for (key, value) in properties::read(path)? {
-                config.set(key, value.0);
-            }
-        }
-        for (key, value) in overrides {
-            config.set(key, &value.0);
+        for (key, value) in properties {
+            config.set(java::canonical(key), &value.0);
         }
         config.set("bootstrap.servers", bootstrap_servers);
 

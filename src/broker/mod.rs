@@ -5,6 +5,7 @@ mod cluster;
 mod control;
 mod embedded;
 mod groups;
+mod java;
 mod properties;
 
 use std::fmt::Debug;
@@ -16,6 +17,7 @@ pub(crate) use self::cluster::Cluster;
 pub(crate) use self::control::{Control, Partitions, is_passing, is_unknown_topic};
 pub(crate) use self::embedded::Embedded;
 pub(crate) use self::groups::PartitionOffset;
+pub(crate) use self::properties::{Property, read as read_properties};
 
 use crate::error::Result;
 use crate::wait::Deadline;
