@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dashmap::{DashMap, DashSet};
 
-use crate::broker::{Broker, Cluster, Embedded, Partitions, Shape};
+use crate::broker::{Broker, Cluster, Creation, Embedded, Partitions, Shape};
 use crate::closer::Closer;
 use crate::config::{Config, KeepTopics};
 use crate::consumer::{self, PoolClient};
@@ -52,12 +52,29 @@ struct MadeTopic {
     of_failed_lease: AtomicBool,
     /// Nobody knows whether the broker will make it yet.
     in_doubt: AtomicBool,
+    /// The broker would not make it: if it cannot be deleted either, that is nothing to tell.
+    refused: AtomicBool,
+    /// It was made and no lease has had it yet.
+    is_new: AtomicBool,
 }
 
 impl MadeTopic {
     fn new(shape: Option<Shape>) -> Self {
-        let (of_failed_lease, in_doubt) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { shape, making: Flight::default(), of_failed_lease, in_doubt }
+        Self {
+            shape,
+            making: Flight::default(),
+            of_failed_lease: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+            is_new: AtomicBool::new(false),
+        }
+    }
+
+    /// An answer that did not come leaves open whether the topic will.
+    fn note(&self, created: &Result<Creation>) {
+        let in_doubt = matches!(created, Err(Error::Unreachable { .. }));
+        self.in_doubt.store(in_doubt, Ordering::SeqCst);
+        self.refused.store(created.is_err() && !in_doubt, Ordering::SeqCst);
     }
 }
 
@@ -140,16 +157,13 @@ impl Connection {
     /// partitions as it has.
     pub(crate) fn make_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<Vec<i64>> {
         let made = self.record_topic(name, Some(shape));
-        let mut new = false;
         let make = || {
-            new = true;
+            made.is_new.store(true, Ordering::SeqCst);
             self.record(&Entry::Topic(name, Some(shape)))?;
-            let created = self.create(name, shape, deadline);
-            made.in_doubt.store(matches!(created, Err(Error::Unreachable { .. })), Ordering::SeqCst);
-            created
+            self.create(&made, name, shape, deadline)
         };
         let mut partitions = made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
-        if new {
+        if made.is_new.swap(false, Ordering::SeqCst) {
             self.counters.topics_made.add(1);
         } else {
             self.counters.topics_reused.add(1);
@@ -163,8 +177,37 @@ impl Connection {
                 return Err(self.late(name, deadline));
             }
             deadline.pause(Duration::from_millis(20));
-            partitions = self.create(name, shape, deadline)?;
+            partitions = self.create(&made, name, shape, deadline)?;
         }
+    }
+
+    /// Makes those of these topics that this process has not made yet, in one request; `make_topic` then finds them.
+    pub(crate) fn make_ahead(&self, topics: &[(String, Shape)], deadline: Deadline) -> Result<()> {
+        let missing = |(name, shape): &(String, Shape)| {
+            let made = self.record_topic(name, Some(shape));
+            made.making.get().is_none().then_some(made)
+        };
+        let missing: Vec<_> = topics.iter().filter_map(|topic| Some((topic, missing(topic)?))).collect();
+        // One alone is made where several who want it at once wait for each other.
+        if missing.len() < 2 {
+            return Ok(());
+        }
+        let mut asked = Vec::with_capacity(missing.len());
+        for ((name, shape), _) in &missing {
+            self.record(&Entry::Topic(name, Some(shape)))?;
+            asked.push((name.as_str(), shape));
+        }
+        let outcomes = self.broker.create_topics(&asked, deadline);
+        for (((name, _), made), created) in missing.into_iter().zip(outcomes) {
+            made.note(&created);
+            created?;
+            let make = || {
+                made.is_new.store(true, Ordering::SeqCst);
+                self.wait_for_leaders(name, deadline)
+            };
+            made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
+        }
+        Ok(())
     }
 
     /// Writes down what is about to be made, for whoever sweeps if this process is killed.
@@ -184,9 +227,16 @@ impl Connection {
         made
     }
 
-    fn create(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<i32> {
+    fn create(&self, made: &MadeTopic, name: &str, shape: &Shape, deadline: Deadline) -> Result<i32> {
         // One that exists already carries this run's id: it is ours, or a service under test made it from its name.
-        self.broker.create_topic(name, shape, deadline)?;
+        for created in self.broker.create_topics(&[(name, shape)], deadline) {
+            made.note(&created);
+            created?;
+        }
+        self.wait_for_leaders(name, deadline)
+    }
+
+    fn wait_for_leaders(&self, name: &str, deadline: Deadline) -> Result<i32> {
         let partitions = self.broker.control().wait_for_leaders(name, deadline)?;
         if let Some(state) = &self.state {
             state.made(name, partitions);
@@ -373,7 +423,9 @@ impl Connection {
         let inherited = state.map(WorkerState::take_inherited).unwrap_or_default();
         topics.extend(inherited.topics.iter().filter(|name| !self.topics.contains_key(*name)).cloned());
         if capabilities.delete_topics && !topics.is_empty() {
-            let undeleted = self.broker.delete_topics(&topics, deadline);
+            let mut undeleted = self.broker.delete_topics(&topics, deadline);
+            let refused = |name: &String| self.topics.get(name).is_some_and(|made| made.refused.load(Ordering::SeqCst));
+            undeleted.retain(|(name, _)| !refused(name));
             // One that may still come is left to the next run's sweep.
             in_doubt.extend(undeleted.iter().cloned());
             self.forget_topics(&topics, &in_doubt);

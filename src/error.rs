@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 
+use crate::broker::{code_of, is_unknown_topic};
 use crate::record::Record;
 
 /// The result of every `try_` function of this crate.
@@ -233,6 +234,9 @@ impl fmt::Display for GroupLag {
 impl ReceiveTimeout {
     /// The sentence that tells "nothing was sent" from "sent, not delivered".
     fn finding(&self) -> String {
+        if self.end_offsets_error.as_ref().and_then(code_of).is_some_and(is_unknown_topic) {
+            return "the topic is gone: it was deleted during this test".to_owned();
+        }
         if self.partitions.iter().any(|p| p.end.is_none()) {
             let broker = &self.broker;
             return format!("the end offsets are unknown, {broker} did not tell them");

@@ -66,6 +66,31 @@ impl Kafka {
         self.lease.lease().topic(spec.into())
     }
 
+    /// Several topics of this test, in the order of their names: those that do not exist yet are made in one request.
+    ///
+    /// ```
+    /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+    /// # let kafka = harness.lease();
+    /// let [orders, invoices] = kafka.topics(["orders", "invoices"]);
+    /// assert_eq!((orders.logical_name(), invoices.logical_name()), ("orders", "invoices"));
+    /// ```
+    ///
+    /// # Panics
+    /// When one cannot be had; [`try_topics`](Self::try_topics) returns that as an error.
+    #[track_caller]
+    pub fn topics<S: Into<TopicSpec>, const N: usize>(&self, specs: [S; N]) -> [Topic; N] {
+        let topics = self.try_topics(specs).or_raise();
+        topics.try_into().unwrap_or_else(|_| unreachable!("one topic for each spec"))
+    }
+
+    /// As [`topics`](Self::topics), of as many as there are at run time.
+    ///
+    /// # Errors
+    /// As [`try_topic`](Self::try_topic), for the first that cannot be had.
+    pub fn try_topics(&self, specs: impl IntoIterator<Item = impl Into<TopicSpec>>) -> Result<Vec<Topic>> {
+        self.lease.lease().topics_of(specs.into_iter().map(Into::into).collect())
+    }
+
     /// A consumer of the topic from the pool, standing at the fence on every partition.
     ///
     /// Takes a [`Topic`] or a logical name. Asking for it late changes nothing: the fence is the topic's.

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use crate::broker::Shape;
 use crate::connection::Connection;
 use crate::consumer::PooledConsumer;
 use crate::error::{Error, Result};
@@ -45,6 +46,8 @@ struct LeasedTopic {
     learned: Flight<Topic>,
     /// Whether it was made, where it was only named at first.
     made: Flight<()>,
+    /// Its name as a topic for this lease only, once it has one.
+    exclusive: OnceLock<String>,
 }
 
 impl Lease {
@@ -130,14 +133,39 @@ impl Lease {
         }
         let leased = self.leased(&spec.logical, Some(&spec))?;
         let deadline = self.deadline();
-        let learned =
-            leased.learned.get_or_make(deadline, || self.make(&spec, deadline), || self.late(&spec.logical))?;
+        let learned = leased.learned.get_or_make(
+            deadline,
+            || self.make(&spec, &leased, deadline),
+            || self.late(&spec.logical),
+        )?;
         if learned.0.fence == Fence::Beginning {
             let shape = self.harness.shape(&spec)?;
             let make = || self.connection.make_topic(learned.name(), &shape, deadline).map(drop);
             leased.made.get_or_make(deadline, make, || self.late(&spec.logical))?;
         }
         Ok(learned)
+    }
+
+    /// Several, of which those that are not made yet are made in one request.
+    pub(crate) fn topics_of(&self, specs: Vec<TopicSpec>) -> Result<Vec<Topic>> {
+        let mut ahead: Vec<(String, Shape)> = Vec::with_capacity(specs.len());
+        for spec in &specs {
+            spec.check()?;
+            if self.by_full_name(&spec.logical).is_some() {
+                continue;
+            }
+            let leased = self.leased(&spec.logical, Some(spec))?;
+            let shape = self.harness.shape(spec)?;
+            let name = match self.shared_names(spec, &shape)?.into_iter().next() {
+                Some(name) => name,
+                None => self.exclusive_name(spec, &leased)?,
+            };
+            if leased.learned.get().is_none() && ahead.iter().all(|(other, _)| *other != name) {
+                ahead.push((name, shape));
+            }
+        }
+        self.connection.make_ahead(&ahead, self.deadline())?;
+        specs.into_iter().map(|spec| self.topic(spec)).collect()
     }
 
     /// A topic that is named and not made: its fence is where it ends now, if it exists.
@@ -156,7 +184,12 @@ impl Lease {
     fn leased(&self, logical: &str, spec: Option<&TopicSpec>) -> Result<Arc<LeasedTopic>> {
         let mut topics = self.topics();
         let leased = topics.entry(logical.to_owned()).or_insert_with(|| {
-            Arc::new(LeasedTopic { spec: Mutex::default(), learned: Flight::default(), made: Flight::default() })
+            Arc::new(LeasedTopic {
+                spec: Mutex::default(),
+                learned: Flight::default(),
+                made: Flight::default(),
+                exclusive: OnceLock::new(),
+            })
         });
         let leased = Arc::clone(leased);
         drop(topics);
@@ -177,24 +210,39 @@ impl Lease {
         Ok(leased)
     }
 
-    fn make(&self, spec: &TopicSpec, deadline: Deadline) -> Result<Topic> {
+    fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
-        let name = self.names.topic(&spec.logical)?;
-        // The first shape that a worker asks for has the plain name; another one's name tells its shape, so that tests
-        // which alternate between two reuse both.
-        for name in [name, self.names.topic_in_shape(&spec.logical, &shape)?] {
-            if spec.exclusive || self.connection.shape_of(&name).is_some_and(|made| made != shape) {
-                continue;
-            }
+        for name in self.shared_names(spec, &shape)? {
             let ends = self.connection.make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone.
             if ends.len() == shape.partitions as usize {
                 return Ok(self.known(&spec.logical, name, true, Fence::Offsets(ends)));
             }
         }
-        let name = self.names.exclusive_topic(&spec.logical, next_exclusive())?;
+        let name = self.exclusive_name(spec, leased)?;
         let ends = self.connection.make_topic(&name, &shape, deadline)?;
         Ok(self.known(&spec.logical, name, false, Fence::Offsets(ends)))
+    }
+
+    /// The names under which the worker's leases may share it, unless this one needs a topic of its own.
+    ///
+    /// The first shape that a worker asks for has the plain name; another one's name tells its shape, so that tests which
+    /// alternate between two reuse both.
+    fn shared_names(&self, spec: &TopicSpec, shape: &Shape) -> Result<Vec<String>> {
+        if spec.exclusive {
+            return Ok(Vec::new());
+        }
+        let mut names = vec![self.names.topic(&spec.logical)?, self.names.topic_in_shape(&spec.logical, shape)?];
+        names.retain(|name| self.connection.shape_of(name).is_none_or(|made| made == *shape));
+        Ok(names)
+    }
+
+    fn exclusive_name(&self, spec: &TopicSpec, leased: &LeasedTopic) -> Result<String> {
+        if let Some(name) = leased.exclusive.get() {
+            return Ok(name.clone());
+        }
+        let name = self.names.exclusive_topic(&spec.logical, next_exclusive())?;
+        Ok(leased.exclusive.get_or_init(|| name).clone())
     }
 
     fn known(&self, logical: &str, name: String, shared: bool, fence: Fence) -> Topic {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::{Error, Result};
 
@@ -38,7 +38,19 @@ impl ClientErrors {
     pub(crate) fn remember(&self, error: KafkaError, reason: &str) {
         // What follows may quote the configuration that the token was to be made of, or a token server's answer.
         let reason = reason.split_inclusive("OAUTHBEARER token").next().unwrap_or_default();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((error, reason.to_owned()));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // It follows on what it is the consequence of, such as a refused password.
+        if code_of(&error) != Some(RDKafkaErrorCode::AllBrokersDown) || last.is_none() {
+            *last = Some((error, reason.to_owned()));
+        }
+    }
+}
+
+/// The code of an error, which rdkafka leaves out of those of admin calls.
+pub(crate) fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
     }
 }
 
@@ -118,6 +130,15 @@ mod tests {
         let message = refused(&[("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "hunter2")]);
         assert!(message.contains("SASL mechanism") && !message.contains("hunter2"), "{message}");
         assert!(!format!("{:?}", Secret("hunter2".to_owned())).contains("hunter2"));
+    }
+
+    #[test]
+    fn why_no_broker_is_up_is_not_forgotten_for_that_none_is() {
+        let errors = ClientErrors::default();
+        errors.remember(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        errors.remember(KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
+        errors.remember(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(errors.last().unwrap().1, "wrong password");
     }
 
     #[test]

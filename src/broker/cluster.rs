@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::client::{self, ClientErrors};
 use super::control::{is_passing, is_unknown_topic};
-use super::{Broker, Capabilities, Control, Creation, Property, Shape, java};
+use super::{Broker, Capabilities, Control, Creation, Property, Shape, code_of, java};
 use crate::error::{Error, Result};
 use crate::wait::{self, Deadline};
 
@@ -52,6 +52,24 @@ impl Cluster {
     fn wait<T>(&self, call: impl Future<Output = KafkaResult<T>>, deadline: Deadline) -> Result<T, KafkaError> {
         let patience = Deadline::after(deadline.remaining() + Duration::from_millis(200));
         wait::block_on(call, patience).unwrap_or(Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)))
+    }
+
+    /// What came of asking for a topic; `None` if it is to be asked for again.
+    fn created(
+        &self,
+        name: &str,
+        shape: &Shape,
+        outcome: Result<(), KafkaError>,
+        deadline: Deadline,
+    ) -> Option<Result<Creation>> {
+        let Err(error) = outcome else { return Some(Ok(Creation::Created)) };
+        Some(match code_of(&error) {
+            None => Err(self.control.failed(format!("create topic {name:?}"), error)),
+            Some(RDKafkaErrorCode::TopicAlreadyExists) => Ok(Creation::AlreadyExists),
+            Some(code) if is_passing(code) && !deadline.has_passed() => return None,
+            Some(code) if is_passing(code) => Err(self.control.unreachable(deadline, Some(error))),
+            Some(code) => Err(self.refused(name, shape, code)),
+        })
     }
 
     fn refused(&self, name: &str, shape: &Shape, code: RDKafkaErrorCode) -> Error {
@@ -118,6 +136,12 @@ impl Cluster {
     }
 }
 
+fn new_topic<'a>(name: &'a str, shape: &'a Shape) -> NewTopic<'a> {
+    let replication = TopicReplication::Fixed(shape.replication_factor.unwrap_or(-1));
+    let topic = NewTopic::new(name, shape.partitions, replication);
+    shape.config.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+}
+
 impl Broker for Cluster {
     fn name(&self) -> &str {
         &self.name
@@ -145,31 +169,29 @@ impl Broker for Cluster {
         &self.control
     }
 
-    fn create_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<Creation> {
-        let replication = TopicReplication::Fixed(shape.replication_factor.unwrap_or(-1));
-        let mut topic = NewTopic::new(name, shape.partitions, replication);
-        for (key, value) in &shape.config {
-            topic = topic.set(key, value);
-        }
+    fn create_topics(&self, topics: &[(&str, &Shape)], deadline: Deadline) -> Vec<Result<Creation>> {
+        let mut outcomes: Vec<Option<Result<Creation>>> = topics.iter().map(|_| None).collect();
         loop {
-            let created = self.admin.create_topics([&topic], &Self::options(deadline));
-            let code = match self.wait(created, deadline) {
-                Ok(results) => match results.into_iter().next() {
-                    Some(Err((_, code))) => code,
-                    _ => return Ok(Creation::Created),
-                },
-                Err(error) => match error.rdkafka_error_code() {
-                    Some(code) => code,
-                    None => return Err(self.control.failed(format!("create topic {name:?}"), error)),
-                },
-            };
-            match code {
-                RDKafkaErrorCode::TopicAlreadyExists => return Ok(Creation::AlreadyExists),
-                code if is_passing(code) && !deadline.has_passed() => deadline.pause(Duration::from_millis(50)),
-                code if is_passing(code) => {
-                    return Err(self.control.unreachable(deadline, Some(KafkaError::AdminOp(code))));
-                }
-                code => return Err(self.refused(name, shape, code)),
+            let todo: Vec<usize> = (0..topics.len()).filter(|at| outcomes[*at].is_none()).collect();
+            if todo.is_empty() {
+                return outcomes.into_iter().flatten().collect();
+            }
+            let asked: Vec<NewTopic<'_>> = todo.iter().map(|at| new_topic(topics[*at].0, topics[*at].1)).collect();
+            let answer = self.wait(self.admin.create_topics(&asked, &Self::options(deadline)), deadline);
+            for (nth, at) in todo.into_iter().enumerate() {
+                let (name, shape) = topics[at];
+                let outcome = match &answer {
+                    // The answers stand in the order of the topics.
+                    Ok(results) => results.get(nth).map_or(Ok(()), |result| match result {
+                        Ok(_) => Ok(()),
+                        Err((_, code)) => Err(KafkaError::AdminOp(*code)),
+                    }),
+                    Err(error) => Err(error.clone()),
+                };
+                outcomes[at] = self.created(name, shape, outcome, deadline);
+            }
+            if outcomes.iter().any(Option::is_none) {
+                deadline.pause(Duration::from_millis(50));
             }
         }
     }

@@ -11,12 +11,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::client::{self, ClientErrors};
+use super::client::{self, ClientErrors, code_of};
 use crate::error::{Error, Result};
 use crate::wait::Deadline;
 
 /// How long to let a broker be between two looks at something that is still coming.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long to wait for a connection between two looks at what the client says of it.
+const LOOK_FOR_REFUSALS: Duration = Duration::from_millis(50);
 
 /// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none takes a lock.
 pub(crate) struct Control {
@@ -54,9 +57,18 @@ impl Control {
         &self.client
     }
 
-    /// Waits until the broker answers, and returns its cluster's id.
+    /// Waits until the broker answers, and returns its cluster's id. Refused credentials are not waited for.
     pub(crate) fn cluster_id(&self, deadline: Deadline) -> Result<String> {
-        self.client.client().fetch_cluster_id(deadline.remaining()).ok_or_else(|| self.unreachable(deadline, None))
+        loop {
+            let wait = deadline.remaining().min(LOOK_FOR_REFUSALS);
+            if let Some(id) = self.client.client().fetch_cluster_id(wait) {
+                return Ok(id);
+            }
+            match self.unreachable(deadline, None) {
+                Error::Unreachable { .. } if !deadline.has_passed() => {}
+                error => return Err(error),
+            }
+        }
     }
 
     /// What the broker's metadata say of the topic now; never makes it.
@@ -116,7 +128,7 @@ impl Control {
                 Ok(offsets) => return Ok(Some(offsets)),
                 Err(error) => error,
             };
-            match error.rdkafka_error_code() {
+            match code_of(&error) {
                 // A client says so, too, of a topic whose leader has just gone: only the metadata tells.
                 Some(code) if is_unknown_topic(code) => {
                     if self.partitions(topic, deadline)? == Partitions::Unknown {
@@ -158,7 +170,13 @@ impl Control {
 
     /// An error of something that this broker was asked for.
     pub(crate) fn failed(&self, action: String, source: KafkaError) -> Error {
-        Error::Broker { action, broker: self.broker.clone(), advice: String::new(), source: Some(source) }
+        let advice = match code_of(&source) {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "the user has no right to do that with this topic",
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "the user has no right to do that with this group",
+            Some(RDKafkaErrorCode::ClusterAuthorizationFailed) => "the user has no right to do that on this cluster",
+            _ => "",
+        };
+        Error::Broker { action, broker: self.broker.clone(), advice: advice.to_owned(), source: Some(source) }
     }
 
     /// The broker did not answer: with what the client says about it, such as a refused password.
@@ -166,7 +184,7 @@ impl Control {
         let last = self.last_error();
         if let Some((error, reason)) = &last
             && matches!(
-                error.rdkafka_error_code(),
+                code_of(error),
                 Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
             )
         {

@@ -118,6 +118,23 @@ impl Broker for Embedded {
         &self.control
     }
 
+    /// The mock takes one at a time.
+    fn create_topics(&self, topics: &[(&str, &Shape)], deadline: Deadline) -> Vec<Result<Creation>> {
+        topics.iter().map(|(name, shape)| self.create_topic(name, shape, deadline)).collect()
+    }
+
+    /// The mock has no DeleteTopics, and its topics end with the process.
+    fn delete_topics(&self, _: &[String], _: Deadline) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// A DeleteGroups to the mock would abort the process when its answer times out; its groups end with the process.
+    fn delete_groups(&self, _: &[String], _: Deadline) -> Vec<(String, String)> {
+        Vec::new()
+    }
+}
+
+impl Embedded {
     fn create_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<Creation> {
         if !shape.config.is_empty() {
             return Err(self.unsupported(
@@ -143,16 +160,6 @@ impl Broker for Embedded {
             Err(KafkaError::MockCluster(RDKafkaErrorCode::TopicAlreadyExists)) => Ok(Creation::AlreadyExists),
             Err(error) => Err(self.control.failed(format!("create topic {name:?}"), error)),
         }
-    }
-
-    /// The mock has no DeleteTopics, and its topics end with the process.
-    fn delete_topics(&self, _: &[String], _: Deadline) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    /// A DeleteGroups to the mock would abort the process when its answer times out; its groups end with the process.
-    fn delete_groups(&self, _: &[String], _: Deadline) -> Vec<(String, String)> {
-        Vec::new()
     }
 }
 

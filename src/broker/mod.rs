@@ -12,7 +12,7 @@ use std::fmt::Debug;
 
 use rdkafka::ClientConfig;
 
-pub(crate) use self::client::{ClientErrors, Secret, create as create_client};
+pub(crate) use self::client::{ClientErrors, Secret, code_of, create as create_client};
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::control::{Control, Partitions, is_passing, is_unknown_topic};
 pub(crate) use self::embedded::Embedded;
@@ -68,8 +68,9 @@ pub(crate) trait Broker: Debug + Send + Sync {
     /// The connection that never fetches.
     fn control(&self) -> &Control;
 
-    /// Asks for one topic; it need not have leaders yet.
-    fn create_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<Creation>;
+    /// Asks for topics, in one request where the broker takes several; they need not have leaders yet. One outcome for
+    /// each, in their order.
+    fn create_topics(&self, topics: &[(&str, &Shape)], deadline: Deadline) -> Vec<Result<Creation>>;
 
     /// Deletes topics in one request; a missing one counts as deleted. Returns those that are left, with the reason.
     fn delete_topics(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)>;
