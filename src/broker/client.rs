@@ -68,18 +68,23 @@ where
     C: ClientContext,
     T: FromClientConfigAndContext<C>,
 {
+    let mut config = config.clone();
+    if config.get("reconnect.backoff.ms").is_none() && config.get("reconnect.backoff.max.ms").is_none() {
+        // librdkafka's 10 s would be how late a test sees that its broker is back.
+        config.set("reconnect.backoff.max.ms", "500");
+    }
     config.create_with_context(context).map_err(|error| match error {
         KafkaError::ClientConfig(_, description, key, _) => Error::Config {
             setting: format!("client property {key:?}"),
             value: String::new(),
-            takes: format!("librdkafka refused it: {}", without_values(&without_quoted(&description), config)),
+            takes: format!("librdkafka refused it: {}", without_values(&without_quoted(&description), &config)),
         },
         other => Error::Broker {
             action: format!("make a {what}"),
             broker: broker.to_owned(),
             advice: "check the client properties, and the limits on threads and open files".to_owned(),
             source: Some(match other {
-                KafkaError::ClientCreation(text) => KafkaError::ClientCreation(without_values(&text, config)),
+                KafkaError::ClientCreation(text) => KafkaError::ClientCreation(without_values(&text, &config)),
                 other => other,
             }),
         },

@@ -121,12 +121,21 @@ impl Stoppable {
         self.file("properties")
     }
 
-    /// At once, as in a crash.
+    /// At once, as in a crash. The cluster has it back only after its session has timed out, 9 s unless configured.
+    pub fn crash(&self) {
+        self.signal("-KILL");
+    }
+
+    /// In an orderly way.
     pub fn stop(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = std::fs::read_to_string(self.file("pid")).unwrap();
         let pid = pid.trim();
-        assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
-        let late = Instant::now() + PATIENCE;
+        assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+        let late = Instant::now() + 2 * PATIENCE;
         // A zombie has closed its sockets too.
         while std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()) {
             assert!(Instant::now() < late, "broker {} does not end", self.number);
