@@ -142,9 +142,13 @@ impl Connection {
         self.counters.snapshot(crate::lane::used(), self.pool.len())
     }
 
-    /// The shape in which a topic of that name was made, if it was.
+    /// The shape in which a topic of that name exists, as far as this harness knows.
+    ///
+    /// It may have other partitions than were asked for: another harness, or a service under test, made it first.
     pub(crate) fn shape_of(&self, name: &str) -> Option<Shape> {
-        self.topics.get(name)?.shape.clone()
+        let made = Arc::clone(&*self.topics.get(name)?);
+        let shape = made.shape.clone()?;
+        Some(Shape { partitions: made.making.get().unwrap_or(shape.partitions), ..shape })
     }
 
     /// Makes the topic unless this process has, and returns the end offset of each partition now: the fence.

@@ -75,7 +75,6 @@ pub enum Error {
     /// No message within the timeout.
     Timeout(Arc<ReceiveTimeout>),
     /// A group that has not consumed what it should have within the timeout.
-    #[non_exhaustive]
     Lag(Arc<GroupLag>),
     /// Messages where none was expected.
     #[non_exhaustive]

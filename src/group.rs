@@ -14,6 +14,8 @@ use crate::wait::Deadline;
 /// How often a group's commits are looked at, at first; every look doubles it up to the longest.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LONGEST_LOOK: Duration = Duration::from_millis(50);
+/// How long one look may take when the waiting is over.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// A group id for the service under test, whose committed offsets are the lease's fences.
 ///
@@ -273,7 +275,9 @@ impl<'a> Waiting<'a> {
 
     /// `None` when the goal is reached, else how long to wait before the next look.
     fn look(&mut self) -> Result<Option<Duration>> {
-        let partitions = self.group.lagging(&self.goal, self.deadline)?;
+        // The last look is given time too: its answer is what the error shows.
+        let asking = Deadline::after(self.deadline.remaining().max(LAST_LOOK));
+        let partitions = self.group.lagging(&self.goal, asking)?;
         if partitions.iter().all(|partition| partition.lag() == 0) {
             return Ok(None);
         }

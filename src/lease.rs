@@ -156,7 +156,7 @@ impl Lease {
             }
             let leased = self.leased(&spec.logical, Some(spec))?;
             let shape = self.harness.shape(spec)?;
-            let name = match self.shared_name(spec, &shape)? {
+            let name = match self.shared_names(spec, &shape)?.into_iter().next() {
                 Some(name) => name,
                 None => self.exclusive_name(spec, &leased)?,
             };
@@ -212,7 +212,7 @@ impl Lease {
 
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
-        if let Some(name) = self.shared_name(spec, &shape)? {
+        for name in self.shared_names(spec, &shape)? {
             let ends = self.connection.make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone.
             if ends.len() == shape.partitions as usize {
@@ -224,11 +224,17 @@ impl Lease {
         Ok(self.known(&spec.logical, name, false, Fence::Offsets(ends)))
     }
 
-    /// The name that the worker's leases share, unless this one needs a topic of its own.
-    fn shared_name(&self, spec: &TopicSpec, shape: &Shape) -> Result<Option<String>> {
-        let name = self.names.topic(&spec.logical)?;
-        let fits = !spec.exclusive && self.connection.shape_of(&name).is_none_or(|made| made == *shape);
-        Ok(fits.then_some(name))
+    /// The names under which the worker's leases may share it, unless this one needs a topic of its own.
+    ///
+    /// The first shape that a worker asks for has the plain name; another one's name tells its shape, so that tests which
+    /// alternate between two reuse both.
+    fn shared_names(&self, spec: &TopicSpec, shape: &Shape) -> Result<Vec<String>> {
+        if spec.exclusive {
+            return Ok(Vec::new());
+        }
+        let mut names = vec![self.names.topic(&spec.logical)?, self.names.topic_in_shape(&spec.logical, shape)?];
+        names.retain(|name| self.connection.shape_of(name).is_none_or(|made| made == *shape));
+        Ok(names)
     }
 
     fn exclusive_name(&self, spec: &TopicSpec, leased: &LeasedTopic) -> Result<String> {

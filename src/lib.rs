@@ -82,13 +82,17 @@
 //! - when the broker does not answer within the exit deadline ([`HarnessBuilder::exit_deadline`], 5 s): what is left is named on
 //!   stderr.
 //!
+//! What is left behind stands in the ledger, a file in the state folder ([`HarnessBuilder::state_dir`]): the next run deletes it in
+//! the background, or [`sweep`] does.
+//!
 //! A test that never ends, or that leaks its fixtures (`mem::forget`), does not defeat it: what it holds is closed and deleted too.
 //! [`HarnessBuilder::keep_topics`] turns the deleting off, to look at the topics of a failed test.
 //!
 //! # Under cargo-nextest
 //!
-//! Each test is a process of its own, with an embedded broker of its own. On a real cluster each process makes and deletes
-//! its topics; nothing is reused from one process to the next yet.
+//! Each test is a process of its own, with an embedded broker of its own. On a real cluster a worker is nextest's global slot: its
+//! topics are made once per run and reused by every process that gets the slot, until a failure. What the run leaves is swept by
+//! the next one, or by [`sweep`].
 //!
 //! # Features
 //!

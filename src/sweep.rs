@@ -87,20 +87,29 @@ fn all(
     own_run: Option<&str>,
     goes_on: impl Fn() -> bool,
 ) -> Result<Swept> {
-    let Dead { estates, elsewhere, set_aside } = folder.dead(cluster_id, own_run)?;
-    let elsewhere = elsewhere.into_iter().filter(|other| other.topics > 0).map(|other| other.bootstrap_servers);
-    let mut swept = Swept { set_aside, elsewhere: elsewhere.collect(), ..Swept::default() };
-    for estate in estates {
-        if !goes_on() {
-            break;
+    let mut swept = Swept::default();
+    loop {
+        let Dead { estates, elsewhere, set_aside } = folder.dead(cluster_id, own_run)?;
+        swept.set_aside.extend(set_aside);
+        let elsewhere = elsewhere.into_iter().filter(|other| other.topics > 0);
+        swept.elsewhere = elsewhere.map(|other| other.bootstrap_servers).collect();
+        let mut settled = 0;
+        for estate in estates {
+            if !goes_on() {
+                return Ok(swept);
+            }
+            settled += usize::from(swept.wind_up(broker, &estate));
         }
-        swept.wind_up(broker, &estate);
+        // Where there were many there may be more.
+        if settled == 0 {
+            return Ok(swept);
+        }
     }
-    Ok(swept)
 }
 
 impl Swept {
-    fn wind_up(&mut self, broker: &dyn Broker, estate: &Estate) {
+    /// Whether nothing of the estate is left.
+    fn wind_up(&mut self, broker: &dyn Broker, estate: &Estate) -> bool {
         let deadline = Deadline::after(PER_OWNER);
         let listed = estate.ledger.topics();
         let names: Vec<String> = listed.iter().map(|topic| topic.name.clone()).collect();
@@ -109,6 +118,7 @@ impl Swept {
             _ => (names, Vec::new()),
         };
         if !estate.keeps_topics {
+            self.topics.retain(|name| !gone.contains(name));
             self.topics.extend(gone.iter().cloned());
         }
         // A topic that was asked for just before the kill may come only now.
@@ -125,7 +135,9 @@ impl Swept {
         estate.ledger.end();
         self.groups.extend(gone_groups);
         left.extend(left_groups);
+        self.left.retain(|(name, _)| !left.iter().any(|(again, _)| again == name));
         self.left.extend(left);
+        estate.ledger.topics().is_empty() && estate.ledger.groups().is_empty()
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a test calls a topic and what the broker calls it; which names Kafka takes.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::broker::Shape;
 use crate::error::{Error, Result};
 use crate::lease::LeaseId;
 use crate::worker::{RunId, WorkerId};
@@ -58,24 +60,38 @@ pub(crate) struct Names {
 impl Names {
     /// `{prefix}-{topic}-{worker_id}-{run_id}`, after failures with `-f{generation}`.
     pub(crate) fn topic(&self, logical: &str) -> Result<String> {
-        self.topic_with(logical, None)
+        self.topic_with(logical, "")
+    }
+
+    /// The name of a topic in another shape than the worker's first of that name: the topic's name and `-p{partitions}`,
+    /// `-r{replication factor}` and `-c{hash}` of the configuration where there are such.
+    pub(crate) fn topic_in_shape(&self, logical: &str, shape: &Shape) -> Result<String> {
+        let mut tag = format!("-p{}", shape.partitions);
+        if let Some(factor) = shape.replication_factor {
+            tag.push_str(&format!("-r{factor}"));
+        }
+        if !shape.config.is_empty() {
+            // Other processes of the run come to the same name: the hasher's keys are fixed.
+            let mut hasher = DefaultHasher::new();
+            shape.config.hash(&mut hasher);
+            tag.push_str(&format!("-c{:08x}", hasher.finish() as u32));
+        }
+        self.topic_with(logical, &tag)
     }
 
     /// The name of a topic for one lease only: the topic's name and `-x{n}`.
     pub(crate) fn exclusive_topic(&self, logical: &str, n: u64) -> Result<String> {
-        self.topic_with(logical, Some(n))
+        self.topic_with(logical, &format!("-x{n}"))
     }
 
-    fn topic_with(&self, logical: &str, exclusive: Option<u64>) -> Result<String> {
+    fn topic_with(&self, logical: &str, suffix: &str) -> Result<String> {
         check_part(NamePart::Topic, logical)?;
         let Self { topic_prefix, worker_id, run_id, .. } = self;
         let mut name = format!("{topic_prefix}-{logical}-{worker_id}-{run_id}");
         if self.generation > 0 {
             name.push_str(&format!("-f{}", self.generation));
         }
-        if let Some(n) = exclusive {
-            name.push_str(&format!("-x{n}"));
-        }
+        name.push_str(suffix);
         self.check_length(
             &name,
             &[(NamePart::Topic, logical), (NamePart::TopicPrefix, topic_prefix), (NamePart::WorkerId, worker_id)],
@@ -86,10 +102,15 @@ impl Names {
     /// The generation of a topic that leases of that generation share; `None` for one that a single lease had.
     pub(crate) fn age_of(topic: &str, run_id: &RunId) -> Option<u32> {
         let (_, rest) = topic.rsplit_once(&**run_id)?;
-        match rest.strip_prefix("-f") {
-            Some(generation) => generation.parse().ok(),
-            None => rest.is_empty().then_some(0),
-        }
+        let (generation, rest) = match rest.strip_prefix("-f") {
+            None => (0, rest),
+            Some(rest) => {
+                let digits = rest.find('-').unwrap_or(rest.len());
+                (rest[..digits].parse().ok()?, &rest[digits..])
+            }
+        };
+        // Nothing, or a shape.
+        (rest.is_empty() || rest.starts_with("-p")).then_some(generation)
     }
 
     /// `{group_prefix}-{worker_id}-{run_id}-{topic}-{generation}`.
@@ -232,8 +253,8 @@ impl Eq for Topic {}
 /// What a topic shall be like: its logical name, partitions, replication factor, configuration.
 ///
 /// What is left out is the harness's default. A topic that another lease of this worker made in another shape is not
-/// altered: this lease gets one of its own, at the cost of a new topic each time. Tests that want another shape had better use
-/// another name.
+/// altered: each shape has a topic of its own, reused like any other. The first has the plain name, the names of the
+/// others tell their shape: they end with `-p6`, `-p6-r3`, or `-c` and a hash of the configuration.
 ///
 /// ```
 /// use rstest_kafka::TopicSpec;
@@ -389,6 +410,13 @@ mod tests {
         assert_eq!(names(1).topic("events").unwrap(), "relay-test-events-main-1a2b3c4d-f1");
         assert_eq!(names(0).exclusive_topic("events", 4).unwrap(), "relay-test-events-main-1a2b3c4d-x4");
         assert_eq!(names(2).exclusive_topic("events", 4).unwrap(), "relay-test-events-main-1a2b3c4d-f2-x4");
+        let shape = Shape { partitions: 6, replication_factor: Some(3), config: Vec::new() };
+        assert_eq!(names(1).topic_in_shape("events", &shape).unwrap(), "relay-test-events-main-1a2b3c4d-f1-p6-r3");
+        let compact =
+            Shape { replication_factor: None, config: vec![("cleanup.policy".into(), "compact".into())], ..shape };
+        let name = names(0).topic_in_shape("events", &compact).unwrap();
+        assert!(name.starts_with("relay-test-events-main-1a2b3c4d-p6-c"), "{name}");
+        assert_eq!(name, names(0).topic_in_shape("events", &compact).unwrap());
         assert_eq!(names(0).group("events").unwrap(), "test-consumer-main-1a2b3c4d-events-0");
         assert_eq!(names(3).group("events").unwrap(), "test-consumer-main-1a2b3c4d-events-3");
         assert_eq!(names(3).service_group("billing", 9).unwrap(), "test-consumer-main-1a2b3c4d-billing-3-9");
@@ -397,6 +425,11 @@ mod tests {
             let age = |topic: Result<String>| Names::age_of(&topic.unwrap(), &names(0).run_id);
             assert_eq!(age(names(generation).topic("events-1a2b3c4d-f7-x8")), Some(generation));
             assert_eq!(age(names(generation).exclusive_topic("events", 4)), None);
+            for replication_factor in [None, Some(3)] {
+                let config = vec![("cleanup.policy".to_owned(), "compact".to_owned())];
+                let shape = Shape { partitions: 6, replication_factor, config };
+                assert_eq!(age(names(generation).topic_in_shape("events", &shape)), Some(generation));
+            }
         }
     }
 

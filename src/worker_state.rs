@@ -222,9 +222,10 @@ pub(crate) fn moved() {
 /// `in_time`: all was closed and deleted that should be.
 pub(crate) fn end_all(in_time: bool) {
     let well = in_time && exit_status::is_success() && lane::all_ended_well();
-    let states: Vec<Arc<WorkerState>> = open_states().clone();
-    for state in states {
+    for state in std::mem::take(&mut *open_states()) {
         state.end(well);
+        // Its lock is held to the very end.
+        std::mem::forget(state);
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use common::child::{Child, only_in_a_child, say};
-use common::{cluster, lease};
+use common::{alone, cluster, lease};
 use rstest_kafka::{Error, Harness, HarnessBuilder, Kafka};
 
 /// A prefix that nobody else has.
@@ -76,6 +76,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn topics_are_made_in_the_shape_that_was_asked_for() {
+        let _alone = alone();
         let harness = harness(&unique("shape")).partitions(2).build();
         lease(&harness, |kafka| {
             let plain = kafka.topic("plain");
@@ -92,6 +93,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn what_the_broker_refuses_says_why_and_costs_the_next_topic_nothing() {
+        let _alone = alone();
         let harness = harness(&unique("refused")).timeout(Duration::from_secs(10)).build();
         lease(&harness, |kafka| {
             let refused = |spec: TopicSpec, says: &[&str]| {
@@ -123,6 +125,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn topics_that_are_asked_for_together_are_made_in_one_request() {
+        let _alone = alone();
         let harness = harness(&unique("batch")).timeout(Duration::from_secs(30)).build();
         let names = |word: &str| (0..20).map(|n| format!("{word}-{n}")).collect::<Vec<_>>();
         lease(&harness, |kafka| drop(kafka.topic("warm")));
@@ -158,6 +161,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn a_named_topic_that_the_broker_makes_itself_is_read_from_its_beginning() {
+        let _alone = alone();
         let harness = harness(&unique("auto")).timeout(Duration::from_secs(10)).build();
         lease(&harness, |kafka| {
             let events = kafka.topic_names().name("events");
@@ -171,6 +175,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn a_topic_that_somebody_deleted_is_made_again_for_the_next_lease() {
+        let _alone = alone();
         let harness = harness(&unique("deleted")).build();
         let name = lease(&harness, |kafka| {
             round_trip(&kafka);
@@ -188,6 +193,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn a_consumer_whose_topic_somebody_deletes_says_so() {
+        let _alone = alone();
         let harness = harness(&unique("gone")).timeout(Duration::from_secs(5)).build();
         lease(&harness, |kafka| {
             let events = kafka.topic("events");
@@ -207,6 +213,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn an_exit_leaves_what_is_not_ours_and_nothing_else() {
+        let _alone = alone();
         let prefix = unique("exit");
         // What a prefix would take along: a name like ours, and one that ours begins.
         let neighbours = [format!("{prefix}-events-main"), format!("{prefix}-neighbour")];
@@ -222,6 +229,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn topics_of_failed_leases_are_kept_and_named_if_asked_for() {
+        let _alone = alone();
         let prefix = unique("kept");
         let outcome = Child::of_tests(&["child_one_fails", "child_makes_everything"], 1)
             .env("RSTEST_KAFKA_BOOTSTRAP_SERVERS", cluster::servers())
@@ -241,6 +249,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka"]
     fn a_hundred_topics_and_a_hundred_consumers_are_gone_at_exit_within_two_seconds() {
+        let _alone = alone();
         let prefix = unique("many");
         let outcome = child("child_has_a_hundred", &prefix).env("RSTEST_KAFKA_MAX_IDLE_CONSUMERS", "200").run();
         println!("exit of 100 topics and 100 consumers: {:?}", outcome.exit_took);
@@ -274,6 +283,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka --sasl-plain USER:PASSWORD"]
     fn sasl_plain_by_the_builder_and_by_a_java_file() {
+        let _alone = alone();
         lease(&as_user(&unique("sasl")).build(), |kafka| {
             round_trip(&kafka);
             let group = kafka.group("service", ["events"]);
@@ -294,6 +304,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka --sasl-plain USER:PASSWORD"]
     fn wrong_credentials_say_so_at_once_and_are_never_shown() {
+        let _alone = alone();
         let (servers, user, _) = cluster::sasl();
         let wrong = "n0t-the-Passw0rd";
         let clock = Instant::now();
@@ -319,6 +330,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka --sasl-plain USER:PASSWORD"]
     fn a_plain_client_on_a_sasl_listener_says_which_broker() {
+        let _alone = alone();
         let (servers, ..) = cluster::sasl();
         let harness = harness(&unique("plain")).bootstrap_servers(&servers).timeout(Duration::from_secs(2)).build();
         let shown = shown(&harness.try_lease().unwrap_err());
@@ -328,6 +340,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka --sasl-plain USER:PASSWORD --acl"]
     fn a_topic_that_may_not_be_created_says_so() {
+        let _alone = alone();
         let prefix = unique("denied");
         let user = cluster::sasl().1;
         // Who may create on the cluster may create any topic; others are asked topic by topic.
@@ -349,6 +362,7 @@ mod on_a_cluster {
     #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka --sasl-plain USER:PASSWORD --acl"]
     fn what_could_not_be_deleted_is_named_at_exit() {
+        let _alone = alone();
         let prefix = unique("undeleted");
         let (servers, user, password) = cluster::sasl();
         let audit = format!("{prefix}-audit");

@@ -197,6 +197,7 @@ fn a_topic_asked_for_in_another_shape_has_that_shape() {
             put(&kafka, &events, partitions - 1, "left");
         });
     }
+    assert_eq!(harness.stats().topics_made, 3, "a shape that comes again finds its topic");
 }
 
 #[rstest]
@@ -671,7 +672,7 @@ fn an_async_receive_that_is_cancelled_loses_nothing() {
                         Err(_) => cancelled += 1,
                     }
                 }
-                assert!(cancelled > 20, "{cancelled} were cancelled");
+                assert!(cancelled > 0, "none was cancelled");
                 in_order(&seen)
             };
             let ((), seen) = futures_util::future::join(send, receive).await;

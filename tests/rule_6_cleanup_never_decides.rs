@@ -4,6 +4,7 @@
 mod common;
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
@@ -89,6 +90,13 @@ fn the_embedded_broker_is_gone() {
     let outcome = run("child_loses_its_embedded_broker::");
     outcome.ends_as_libtest_would(0).panics_only_as_announced();
     assert_eq!(outcome.once_by("consumers"), "8", "{outcome}");
+}
+
+#[rstest]
+fn the_embedded_broker_does_not_answer_a_consumer_that_leaves_its_group() {
+    let outcome = run("child_leaks_a_member_of_a_group::");
+    outcome.ends_as_libtest_would(0).panics_only_as_announced();
+    assert!(outcome.stderr.contains("rstest-kafka: 1 consumers did not close in time"), "{outcome}");
 }
 
 #[rstest]
@@ -240,6 +248,26 @@ mod child_exits {
     }
 }
 
+/// A harness that is closed at exit only, as those of a suite are.
+static LOST: LazyLock<Harness> =
+    LazyLock::new(|| Harness::builder().embedded_brokers(2).exit_deadline(EXIT_DEADLINE).build());
+
+/// Makes a consumer a member of its group.
+fn join(consumer: &PooledConsumer) {
+    consumer.unassign().unwrap();
+    consumer.subscribe(&[consumer.topic().name()]).unwrap();
+    let joined = comes_true(|| {
+        let _ = consumer.recv_timeout(Duration::from_millis(20));
+        consumer.assignment().unwrap().count() > 0
+    });
+    assert!(joined);
+}
+
+fn lose_the_broker(kafka: &Kafka) {
+    let mock = Mock::of(kafka);
+    (1..=2).for_each(|broker| mock.take_down(broker));
+}
+
 mod child_loses_its_embedded_broker {
     use super::*;
 
@@ -247,31 +275,39 @@ mod child_loses_its_embedded_broker {
     #[ignore = "run by the_embedded_broker_is_gone"]
     fn at_the_end() {
         only_in_a_child();
-        static LOST: std::sync::LazyLock<Harness> =
-            std::sync::LazyLock::new(|| Harness::builder().embedded_brokers(2).exit_deadline(EXIT_DEADLINE).build());
         let kafka = LOST.lease();
         leave_something(&kafka);
         let consumers: Vec<PooledConsumer> = (0..8).map(|_| kafka.consumer("events")).collect();
-        // One that is a member has to leave its group, on a coordinator that is gone.
-        consumers[0].unassign().unwrap();
-        consumers[0].subscribe(&[consumers[0].topic().name()]).unwrap();
-        let joined = comes_true(|| {
-            let _ = consumers[0].recv_timeout(Duration::from_millis(20));
-            consumers[0].assignment().unwrap().count() > 0
-        });
-        assert!(joined);
-        let mock = Mock::of(&kafka);
-        (1..=2).for_each(|broker| mock.take_down(broker));
+        // It is closed off the test's path, where it would wait for its coordinator.
+        join(&consumers[0]);
+        lose_the_broker(&kafka);
         say("consumers", consumers.len());
         drop(consumers);
-        // Of a failed lease too, whose consumers are being closed when the process ends.
+        // So are those of a failed lease.
         kafka.mark_failed();
+    }
+}
+
+mod child_leaks_a_member_of_a_group {
+    use super::*;
+
+    #[rstest]
+    #[ignore = "run by the_embedded_broker_does_not_answer_a_consumer_that_leaves_its_group"]
+    fn at_the_end() {
+        only_in_a_child();
+        let kafka = LOST.lease();
+        leave_something(&kafka);
+        let consumer = kafka.consumer("events");
+        join(&consumer);
+        // The answer to its LeaveGroup comes long after all that is allowed.
+        let mock = Mock::of(&kafka);
+        (1..=2).for_each(|broker| mock.slow_down(broker, 600_000));
+        std::mem::forget(consumer);
     }
 }
 
 mod child_loses_its_cluster {
     use super::*;
-    use std::sync::LazyLock;
 
     /// The cluster: a mock, which only the other harness knows as such.
     static CLUSTER: LazyLock<Harness> = LazyLock::new(|| Harness::builder().embedded_brokers(1).build());

@@ -123,7 +123,12 @@ fn idle_consumers_are_bounded_and_the_oldest_closed_off_the_tests_path() {
     if warm.is_some() {
         // Each close takes rdkafka 100 ms.
         assert!(closing > 0, "the test's own thread has closed them");
-        assert_eq!(Resources::settled(), warm, "what was one too many is closed, not only forgotten");
+        // At most: an earlier test's harness may still have been ending when `warm` was counted.
+        let (now, warm) = (Resources::settled().unwrap(), warm.unwrap());
+        // And a client of a cluster opens a second connection when it sees fit; a consumer that was forgotten would have 4
+        // threads and some 10 files.
+        let closed = now.threads <= warm.threads && now.files < warm.files + 5;
+        assert!(closed, "what was one too many is closed, not only forgotten: {now:?} after {warm:?}");
     }
     let made_before = harness.stats().consumers_made;
     use_topics(5..8);

@@ -96,19 +96,23 @@ impl Control {
         self.describe(group, deadline).map_err(|error| self.failed(format!("describe group {group:?}"), error))
     }
 
-    /// Tries again what fails because a coordinator is being found or moves.
-    fn retrying<T>(
+    /// Tries again what fails, as a whole or for a partition, because a coordinator is being found, loads or moves.
+    fn retrying(
         &self,
         deadline: Deadline,
-        mut call: impl FnMut() -> Result<T, KafkaError>,
-    ) -> Result<T, KafkaError> {
+        mut call: impl FnMut() -> Result<Vec<Answer>, KafkaError>,
+    ) -> Result<Vec<Answer>, KafkaError> {
+        let passing = |error: &KafkaError| error.rdkafka_error_code().is_some_and(super::is_passing);
         loop {
-            match call() {
-                Err(KafkaError::AdminOp(code)) if super::is_passing(code) && !deadline.has_passed() => {
-                    deadline.pause(Duration::from_millis(20));
-                }
-                outcome => return outcome,
+            let outcome = call();
+            let passes = match &outcome {
+                Ok(answers) => answers.iter().any(|(_, answer)| answer.as_ref().is_err_and(passing)),
+                Err(error) => passing(error),
+            };
+            if !passes || deadline.has_passed() {
+                return outcome;
             }
+            deadline.pause(Duration::from_millis(20));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What dead owners have left, found by their ledger files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::book::Book;
 use super::file::{Claim, LedgerFile};
-use super::owner::{Life, Owner, left_alone};
+use super::owner::{Life, Owner, ProcessMark, left_alone};
 use super::record::{self, Header, Unreadable};
 use super::{Folder, Ledger, folder};
 use crate::error::Result;
@@ -16,6 +16,9 @@ use crate::error::Result;
 /// A request that a process sent before it was killed may be served so much later; what is not there before that may
 /// still come.
 const IN_FLIGHT: Duration = Duration::from_secs(30);
+
+/// How many estates are taken at once; each holds a file open.
+const MOST_AT_ONCE: usize = 64;
 
 /// What one dead owner has left.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ struct Found {
 }
 
 impl Folder {
-    /// What dead owners have left; those of `own_run` are alive. Each estate is this process's alone until it is dropped.
+    /// What dead owners have left, or the first part of it; those of `own_run` are alive. Each estate is this process's alone until it is dropped.
     pub(crate) fn dead(&self, cluster_id: &str, own_run: Option<&str>) -> Result<Dead> {
         let listed = std::fs::read_dir(&self.path);
         let listed = listed.map_err(|error| folder::unusable(&self.path, "read the state folder", error))?;
@@ -59,33 +62,43 @@ impl Folder {
         paths.sort();
         let found: Vec<Found> = paths.into_iter().filter_map(Found::look).collect();
 
-        // A run is as young as the file that one of its processes wrote last.
-        let mut youngest = HashMap::<String, SystemTime>::new();
-        for (run, written) in found.iter().filter_map(|found| Some((found.run()?, found.written))) {
-            let time = youngest.entry(run.to_owned()).or_insert(written);
-            *time = written.max(*time);
-        }
         let now = SystemTime::now();
+        let dead_runs = dead_runs(&found, now);
         let mut dead = Dead::default();
-        for found in found {
+        for found in &found {
             let alive = match &found.content {
                 Ok(Header { owner: Owner::Process(_), .. }) | Err(Unreadable::Damaged(_)) => false,
-                Ok(Header { owner: Owner::Run { id, runner }, .. }) => {
-                    own_run == Some(id.as_str())
-                        || match runner.as_ref().map_or(Life::Unknown, |runner| runner.life()) {
-                            Life::Alive => true,
-                            Life::Dead => false,
-                            Life::Unknown => !youngest.get(id).is_some_and(|time| left_alone(*time, now)),
-                        }
+                Ok(Header { owner: Owner::Run { id, .. }, .. }) => {
+                    own_run == Some(id.as_str()) || !dead_runs.contains(id.as_str())
                 }
                 Err(Unreadable::OtherVersion) => true,
             };
-            if !alive {
-                dead.claim(&found, cluster_id, now);
+            if !alive && dead.estates.len() < MOST_AT_ONCE {
+                dead.claim(found, cluster_id, now);
             }
         }
         Ok(dead)
     }
+}
+
+/// The runs that are over: their runner has ended or, where none of their files knows it, all of them are old.
+fn dead_runs(found: &[Found], now: SystemTime) -> HashSet<String> {
+    let mut runs = HashMap::<&str, (Life, SystemTime)>::new();
+    for found in found {
+        let Ok(Header { owner: Owner::Run { id, runner }, .. }) = &found.content else { continue };
+        let life = runner.as_ref().map_or(Life::Unknown, ProcessMark::life);
+        let (known, youngest) = runs.entry(id).or_insert((life, found.written));
+        *youngest = found.written.max(*youngest);
+        if *known == Life::Unknown || life == Life::Alive {
+            *known = life;
+        }
+    }
+    let is_over = |(life, youngest)| match life {
+        Life::Alive => false,
+        Life::Dead => true,
+        Life::Unknown => left_alone(youngest, now),
+    };
+    runs.into_iter().filter(|(_, run)| is_over(*run)).map(|(id, _)| id.to_owned()).collect()
 }
 
 impl Found {
@@ -100,13 +113,6 @@ impl Found {
         file.read_to_end(&mut bytes).ok()?;
         let content = record::read(&bytes).map(|(header, _)| header);
         Some(Self { path, written, content })
-    }
-
-    fn run(&self) -> Option<&str> {
-        match &self.content {
-            Ok(Header { owner: Owner::Run { id, .. }, .. }) => Some(id),
-            _ => None,
-        }
     }
 }
 

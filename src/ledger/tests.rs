@@ -114,6 +114,19 @@ fn a_run_whose_runner_is_unknown_is_dead_when_all_its_files_are_old() {
     assert!(folder.dead("ours", None).unwrap().estates.is_empty(), "another slot of it is young");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn one_file_that_knows_the_runner_speaks_for_its_run() {
+    let (_base, folder) = folder();
+    let this = ProcessMark::of_this_process();
+    leave(&folder, &run(None), "slot-0");
+    let reused = ProcessMark { start: this.start.map(|start| start + 1), ..this.clone() };
+    leave(&folder, &run(Some(reused)), "slot-1");
+    assert_eq!(folder.dead("ours", None).unwrap().estates.len(), 2);
+    leave(&folder, &run(Some(this)), "slot-2");
+    assert_eq!(folder.dead("ours", None).unwrap().estates.len(), 0);
+}
+
 #[test]
 fn what_is_on_another_cluster_is_only_told() {
     let (_base, folder) = folder();
@@ -208,4 +221,26 @@ fn a_worker_goes_from_process_to_process() {
     assert_eq!(take().unwrap().begin(false).unwrap().0, 3, "it was killed after a failure");
     let long = "w".repeat(300);
     assert!(folder.for_worker(&run(None), "r", &long).unwrap().is_some(), "longer than a file's name may be");
+}
+
+#[test]
+fn many_estates_are_taken_in_parts() {
+    let (_base, folder) = folder();
+    for n in 0..150 {
+        let ledger = folder.for_process(&process()).unwrap();
+        ledger.record(&Entry::Group(&format!("group-{n}"))).unwrap();
+    }
+    let mut parts = Vec::new();
+    loop {
+        let dead = folder.dead("ours", None).unwrap();
+        if dead.estates.is_empty() {
+            break;
+        }
+        parts.push(dead.estates.len());
+        for estate in dead.estates {
+            estate.ledger.forget(&[], &estate.ledger.groups());
+            estate.ledger.end();
+        }
+    }
+    assert_eq!(parts, [64, 64, 22]);
 }

@@ -62,6 +62,12 @@ impl Child {
         for variable in ["RUST_TEST_THREADS", "RUST_TEST_NOCAPTURE", "RUST_TEST_SHUFFLE", "RUST_BACKTRACE"] {
             command.env_remove(variable);
         }
+        // Nor is the child one of this process's nextest run, with its slot.
+        for (variable, _) in env::vars_os() {
+            if variable.to_string_lossy().starts_with("NEXTEST") {
+                command.env_remove(variable);
+            }
+        }
         Self { command }
     }
 

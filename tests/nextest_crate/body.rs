@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
-use rstest_kafka::Kafka;
+use rstest_kafka::{Kafka, TopicSpec};
 
 /// Each message says whose it is, so that one of another test is seen; two stay in the topic for the next test to miss.
 pub fn exchange(kafka: &Kafka, test: &str, outcome: &str) {
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
     let clock = std::time::Instant::now();
-    let topics = [kafka.topic("events"), kafka.topic("audit")];
+    let is_fresh = std::env::var_os("FRESH").is_some();
+    let spec = |name| if is_fresh { TopicSpec::new(name).exclusive() } else { TopicSpec::new(name) };
+    let topics = [kafka.topic(spec("events")), kafka.topic(spec("audit"))];
     let attempt = std::env::var("NEXTEST_ATTEMPT").unwrap();
     let own = format!("{test} {attempt}");
     let (mut stale, mut missed) = (0, 0);
@@ -28,9 +30,10 @@ pub fn exchange(kafka: &Kafka, test: &str, outcome: &str) {
         kafka.send(topic, "k", "left over");
         kafka.send(topic, "k", "left over");
     }
+    let took = clock.elapsed();
     let group = kafka.group("service", [&topics[0]]);
     let mut line = String::new();
-    write!(line, "{test}\t{attempt}\t{outcome}\t{began}\t{}\t", clock.elapsed().as_micros()).unwrap();
+    write!(line, "{test}\t{attempt}\t{outcome}\t{began}\t{}\t", took.as_micros()).unwrap();
     write!(line, "{}\t{stale}\t{missed}\t{}\t{}\t{}", kafka.worker_id(), topics[0], topics[1], group.id()).unwrap();
     let path = std::path::Path::new(&std::env::var("PROBE").unwrap()).join(format!("{test}-{attempt}"));
     std::fs::File::create(path).unwrap().write_all(line.as_bytes()).unwrap();
