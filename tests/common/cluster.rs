@@ -4,7 +4,7 @@
 //! reason, so that a run without a cluster shows it as ignored. With one:
 //!
 //! ```sh
-//! scripts/with-kafka --sasl-plain tester:secret --acl -- \\
+//! scripts/with-kafka --sasl-plain tester:secret --acl -- \
 //!     cargo test --features json --test cluster --test cluster_faults -- --ignored on_a_cluster
 //! ```
 //!
