@@ -312,6 +312,33 @@ fn a_consumer_left_in_a_bad_state_comes_back_clean_or_not_at_all(#[case] spoil: 
     }
 }
 
+/// The answer to a Fetch that is still out for the place where it was sent would stop the next test's partition.
+#[rstest]
+#[case::assigned(|consumer: &PooledConsumer| {
+    consumer.assign(&list(&[(consumer.topic(), 0, Offset::Offset(1))])).unwrap();
+}, 2)]
+#[case::seeked(|consumer: &PooledConsumer| consumer.seek(consumer.topic(), 0, Offset::Offset(1), LONG).unwrap(), 2)]
+#[case::several_seeked(|consumer: &PooledConsumer| {
+    consumer.seek_partitions(list(&[(consumer.topic(), 0, Offset::Offset(1))]), LONG).unwrap();
+}, 2)]
+#[case::read(|consumer: &PooledConsumer| assert_eq!(consumer.recv().text(), "left"), 1)]
+#[case::drained(|consumer: &PooledConsumer| drop(consumer.drain()), 1)]
+fn a_consumer_that_a_test_has_sent_elsewhere_is_not_reused(
+    #[case] treat: fn(&PooledConsumer),
+    #[case] consumers_made: u64,
+) {
+    let _alone = alone();
+    let harness = builder().build();
+    lease(&harness, |kafka| {
+        let consumer = kafka.consumer("events");
+        put(&kafka, consumer.topic(), 0, "left");
+        put(&kafka, consumer.topic(), 0, "left");
+        treat(&consumer);
+    });
+    lease(&harness, |kafka| kafka.consumer("events").assert_empty());
+    assert_eq!(harness.stats().consumers_made, consumers_made);
+}
+
 /// A transaction's producer, and what it does to a topic; the mock takes transactions, but writes no markers.
 fn writer(kafka: &Kafka, id: &str) -> BaseProducer {
     let mut config = kafka.client_config();

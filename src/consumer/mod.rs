@@ -7,11 +7,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::Offset;
+use rdkafka::util::Timeout;
 
 pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
 pub(crate) use self::client::{close_all_at_exit, make};
@@ -56,6 +59,8 @@ pub struct PooledConsumer {
     starts: Mutex<Vec<(i32, i64)>>,
     /// Records that were read and not given out yet, oldest first.
     ahead: Mutex<VecDeque<Record>>,
+    /// Whether the test has sought: an error of the place where it went may still be on its way.
+    sought: AtomicBool,
     lease: LeaseGuard,
 }
 
@@ -71,7 +76,14 @@ impl PooledConsumer {
         let key = PoolKey { lane: held.hold().lane(), topic: topic.name().into(), generation: held.names().generation };
         let (client, is_new) = connection.check_out(&key, held.names(), topic.logical_name())?;
         let client = ManuallyDrop::new(client);
-        let made = Self { client, topic, starts: Mutex::new(starts.clone()), ahead: Mutex::default(), lease };
+        let made = Self {
+            client,
+            topic,
+            starts: Mutex::new(starts.clone()),
+            ahead: Mutex::default(),
+            sought: AtomicBool::new(false),
+            lease,
+        };
         made.assign(&starts)?;
         if is_new {
             // A consumer that has never heard of its topic would look for its leader only at the next topic scan, up to
@@ -87,6 +99,28 @@ impl PooledConsumer {
     /// The topic that it reads.
     pub fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// As rdkafka's [`seek`](Consumer::seek), noted: a consumer that was sent elsewhere is not reused.
+    ///
+    /// # Errors
+    /// As rdkafka's.
+    pub fn seek<T: Into<Timeout>>(&self, topic: &str, partition: i32, offset: Offset, timeout: T) -> KafkaResult<()> {
+        self.sought.store(true, Ordering::Relaxed);
+        self.client.seek(topic, partition, offset, timeout)
+    }
+
+    /// As rdkafka's [`seek_partitions`](Consumer::seek_partitions), noted as [`seek`](Self::seek).
+    ///
+    /// # Errors
+    /// As rdkafka's.
+    pub fn seek_partitions<T: Into<Timeout>>(
+        &self,
+        topic_partition_list: TopicPartitionList,
+        timeout: T,
+    ) -> KafkaResult<TopicPartitionList> {
+        self.sought.store(true, Ordering::Relaxed);
+        self.client.seek_partitions(topic_partition_list, timeout)
     }
 
     fn assign(&self, starts: &[(i32, i64)]) -> Result<()> {
@@ -153,12 +187,13 @@ impl Drop for PooledConsumer {
         let (connection, hold) = (lease.connection(), lease.hold());
         // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
         let client = unsafe { ManuallyDrop::take(&mut self.client) };
-        let partitions: Vec<i32> = self.starts().iter().map(|(partition, _)| *partition).collect();
+        let starts = std::mem::take(&mut *self.starts());
         // One of an exclusive topic has no later use; one of a failed lease is never handed out again, and while unwinding
         // nothing is asked of its client.
         let current = lease.names().generation == lane::generation_of(hold.lane());
-        let reusable = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
-        if reusable && client::make_idle(&client, self.topic.name(), partitions) {
+        let kept = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
+        let reusable = kept && !self.sought.load(Ordering::Relaxed);
+        if reusable && client::make_idle(&client, self.topic.name(), &starts) {
             let (lane, generation) = (hold.lane(), lease.names().generation);
             connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, client);
         } else {
