@@ -70,7 +70,7 @@ impl AsyncRuntime for ConsumerRuntime {
 /// After an assignment the first Fetch goes out with the partitions that are ready by then, the others wait for its
 /// answer: at librdkafka's 500 ms a test of three partitions took that long in most cases. A consumer fetches only while
 /// a test holds it, so asking more often costs a broker little.
-const FETCH_WAIT_MS: &str = "5";
+pub(super) const FETCH_WAIT_MS: &str = "5";
 
 pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
     let mut config: ClientConfig = broker.client_config();
@@ -124,10 +124,47 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)])
     if client.unassign().is_err() {
         return false;
     }
-    // What is left in its queue, such as an old error, is not the next test's.
+    discard_queued(client);
+    true
+}
+
+/// What is left in its queue, such as an old error, is not the next test's.
+pub(super) fn discard_queued(client: &PoolClient) {
     while wait::poll_now(client.recv()).is_some() {}
     client.context().errors().forget();
+}
+
+/// Whether all is well with it, and its queue holds nothing but ends of partitions, which are discarded.
+pub(super) fn has_nothing_queued(client: &PoolClient) -> bool {
+    if client.client().fatal_error().is_some() {
+        return false;
+    }
+    loop {
+        match wait::poll_now(client.recv()) {
+            None => break,
+            Some(Err(KafkaError::PartitionEOF(_))) => {}
+            Some(_) => return false,
+        }
+    }
+    client.context().errors().forget();
     true
+}
+
+/// Per partition what comes next of a consumer that is assigned from `starts` on: rdkafka's `position` asks for the
+/// assignment first, on the consumer's own thread.
+pub(super) fn positions(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> Vec<(i32, i64)> {
+    let mut list = TopicPartitionList::with_capacity(starts.len());
+    for (partition, _) in starts {
+        list.add_partition(topic, *partition);
+    }
+    // SAFETY: the handle and the list are valid for the call, which only writes into the list.
+    unsafe { rdsys::rd_kafka_position(client.client().native_ptr(), list.ptr()) };
+    let next =
+        |(partition, start): &(i32, i64)| match list.find_partition(topic, *partition).map(|found| found.offset()) {
+            Some(Offset::Offset(offset)) => (*partition, offset),
+            _ => (*partition, *start),
+        };
+    starts.iter().map(next).collect()
 }
 
 /// Assigns the partitions at absolute offsets: what was prefetched before is discarded.

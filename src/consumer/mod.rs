@@ -2,6 +2,7 @@
 
 mod client;
 mod read;
+mod rest;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,6 +19,7 @@ use rdkafka::util::Timeout;
 
 pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
 pub(crate) use self::client::{close_all_at_exit, make};
+pub(crate) use self::rest::IdleConsumer;
 
 use crate::error::{Error, Result};
 use crate::lane;
@@ -61,7 +63,20 @@ pub struct PooledConsumer {
     ahead: Mutex<VecDeque<Record>>,
     /// Whether the test has sought: an error of the place where it went may still be on its way.
     sought: AtomicBool,
+    /// Whether the test has had rdkafka's consumer in its hands, and may have paused or assigned it.
+    touched: AtomicBool,
     lease: LeaseGuard,
+}
+
+/// What state a consumer is in that was checked out.
+#[derive(Debug)]
+pub(crate) enum CheckedOut {
+    /// It has never heard of its topic.
+    New,
+    /// It knows its topic and is assigned to nothing.
+    Unassigned,
+    /// It is assigned still, and stands at these offsets.
+    Resting(Vec<(i32, i64)>),
 }
 
 impl PooledConsumer {
@@ -74,7 +89,7 @@ impl PooledConsumer {
         };
         let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
         let key = PoolKey { lane: held.hold().lane(), topic: topic.name().into(), generation: held.names().generation };
-        let (client, is_new) = connection.check_out(&key, held.names(), topic.logical_name())?;
+        let (client, state) = connection.check_out(&key, held.names(), topic.logical_name())?;
         let client = ManuallyDrop::new(client);
         let made = Self {
             client,
@@ -82,10 +97,14 @@ impl PooledConsumer {
             starts: Mutex::new(starts.clone()),
             ahead: Mutex::default(),
             sought: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
             lease,
         };
+        if matches!(&state, CheckedOut::Resting(at) if *at == starts) {
+            return Ok(made);
+        }
         made.assign(&starts)?;
-        if is_new {
+        if matches!(state, CheckedOut::New) {
             // A consumer that has never heard of its topic would look for its leader only at the next topic scan, up to
             // a second later.
             let warmed = made.client.fetch_metadata(Some(made.topic.name()), deadline.remaining());
@@ -160,6 +179,17 @@ impl PooledConsumer {
         positions
     }
 
+    /// Makes the consumer fit for the next lease; `None` if that cannot be had and it must be closed.
+    fn make_idle(&self) -> Option<Arc<IdleConsumer>> {
+        let client = &self.client;
+        if !self.touched.load(Ordering::Relaxed) && client::has_nothing_queued(client) {
+            let at = client::positions(client, self.topic.name(), &self.starts());
+            return Some(IdleConsumer::resting(Arc::clone(client), at));
+        }
+        let is_idle = client::make_idle(client, self.topic.name(), &self.starts());
+        is_idle.then(|| IdleConsumer::new(Arc::clone(client)))
+    }
+
     fn failed(&self, what: &str, error: KafkaError) -> Error {
         let broker = self.lease.lease().connection().broker();
         broker.control().failed(format!("{what} topic {:?}", self.topic.name()), error)
@@ -170,6 +200,7 @@ impl Deref for PooledConsumer {
     type Target = PoolClient;
 
     fn deref(&self) -> &PoolClient {
+        self.touched.store(true, Ordering::Relaxed);
         &self.client
     }
 }
@@ -185,19 +216,22 @@ impl Drop for PooledConsumer {
         // First: a drop while unwinding is what shows the failure.
         let lease = self.lease.lease();
         let (connection, hold) = (lease.connection(), lease.hold());
-        // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
-        let client = unsafe { ManuallyDrop::take(&mut self.client) };
-        let starts = std::mem::take(&mut *self.starts());
         // One of an exclusive topic has no later use; one of a failed lease is never handed out again, and while unwinding
         // nothing is asked of its client.
         let current = lease.names().generation == lane::generation_of(hold.lane());
         let kept = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
         let reusable = kept && !self.sought.load(Ordering::Relaxed);
-        if reusable && client::make_idle(&client, self.topic.name(), &starts) {
-            let (lane, generation) = (hold.lane(), lease.names().generation);
-            connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, client);
-        } else {
-            connection.retire([client]);
+        let idle = if reusable { self.make_idle() } else { None };
+        // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
+        let client = unsafe { ManuallyDrop::take(&mut self.client) };
+        match idle {
+            Some(idle) => {
+                // First: once it is in the pool somebody may close it, and this must not be the last reference.
+                drop(client);
+                let (lane, generation) = (hold.lane(), lease.names().generation);
+                connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, idle);
+            }
+            None => connection.retire([client]),
         }
     }
 }

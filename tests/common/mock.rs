@@ -6,6 +6,9 @@ use std::ffi::CString;
 use rstest_kafka::Kafka;
 use rstest_kafka::rdkafka::bindings as rdsys;
 
+/// The number of Fetch requests in the Kafka protocol.
+pub const FETCH: i16 = 1;
+
 /// The number of ListOffsets requests in the Kafka protocol.
 pub const LIST_OFFSETS: i16 = 2;
 
