@@ -1,0 +1,134 @@
+//! A case that makes its own topic, consumer or group, as a suite without this crate does it, and takes it away again.
+
+use std::ffi::CString;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rstest_kafka::Kafka;
+use rstest_kafka::rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rstest_kafka::rdkafka::bindings as rdsys;
+use rstest_kafka::rdkafka::client::DefaultClientContext;
+use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
+use rstest_kafka::rdkafka::producer::{BaseProducer, Producer};
+
+use super::SOON;
+use super::raw::{assign, assigned, config, producer, receive, send};
+
+pub struct Fresh {
+    kafka: Kafka,
+    producer: BaseProducer,
+    admin: Option<AdminClient<DefaultClientContext>>,
+    /// The topic of cases that share one.
+    kept: String,
+}
+
+impl Fresh {
+    pub fn new(kafka: Kafka) -> Self {
+        let mut plain = kafka.client_config();
+        plain.remove("fetch.wait.max.ms");
+        let admin = kafka.capabilities().delete_topics.then(|| plain.create().unwrap());
+        let kept = kafka.topic("kept").name().to_owned();
+        Self { producer: producer(&kafka), kafka, admin, kept }
+    }
+
+    /// Fresh topic, fresh consumer, `assign`, close, delete.
+    pub fn assign(&self) {
+        let topic = self.make();
+        let consumer = assigned(&mut config(&self.kafka), &topic, 0);
+        send(&self.producer, &topic);
+        receive(&consumer);
+        drop(consumer);
+        self.delete(&topic, None);
+    }
+
+    /// Fresh topic, fresh group, `subscribe`, close, delete both.
+    pub fn subscribe(&self, protocol: &str) {
+        let topic = self.make();
+        let group = format!("group-of-{topic}");
+        let mut config = config(&self.kafka);
+        config.set("group.id", &group).set("group.protocol", protocol);
+        let consumer: BaseConsumer = config.create().unwrap();
+        consumer.subscribe(&[&topic]).unwrap();
+        send(&self.producer, &topic);
+        receive(&consumer);
+        drop(consumer);
+        self.delete(&topic, Some(&group));
+    }
+
+    /// The same topic in every case, a fresh consumer assigned to where it ends, close.
+    pub fn consumer(&self) {
+        let mut config = config(&self.kafka);
+        let consumer: BaseConsumer = config.set("group.id", format!("group-of-{}", self.kept)).create().unwrap();
+        let (_, end) = consumer.fetch_watermarks(&self.kept, 0, SOON).unwrap();
+        assign(&consumer, &self.kept, end);
+        send(&self.producer, &self.kept);
+        receive(&consumer);
+        self.producer.flush(SOON).unwrap();
+        drop(consumer);
+    }
+
+    fn make(&self) -> String {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let topic = format!("fresh-{}-{}", self.kafka.run_id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        match &self.admin {
+            Some(admin) => {
+                let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(-1));
+                block_on(admin.create_topics([&new], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
+            }
+            None => make_embedded(&self.kafka, &topic),
+        }
+        topic
+    }
+
+    fn delete(&self, topic: &str, group: Option<&str>) {
+        self.producer.poll(Duration::ZERO);
+        let Some(admin) = &self.admin else { return };
+        if let Some(group) = group {
+            // What a delete of a group without commits finds does not matter.
+            let _ = block_on(admin.delete_groups(&[group], &AdminOptions::new())).unwrap();
+        }
+        block_on(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    }
+
+    /// How long the broker waits for more members before it answers the first of a classic group.
+    pub fn rebalance_delay(&self) -> Option<u32> {
+        let key = "group.initial.rebalance.delay.ms";
+        let admin = self.admin.as_ref()?;
+        let brokers = admin.inner().fetch_metadata(None, SOON).ok()?;
+        let broker = ResourceSpecifier::Broker(brokers.brokers().first()?.id());
+        let found = block_on(admin.describe_configs([&broker], &AdminOptions::new())).ok()?;
+        found.first()?.as_ref().ok()?.get(key)?.value.as_ref()?.parse().ok()
+    }
+
+    /// Has the embedded broker wait so long.
+    pub fn set_rebalance_delay(&self, milliseconds: i32) {
+        // SAFETY: the harness of `self.kafka` owns the mock; the call only stores a number.
+        unsafe { rdsys::rd_kafka_mock_group_initial_rebalance_delay_ms(self.kafka.mock_cluster(), milliseconds) };
+    }
+}
+
+/// The mock may sleep a second over a command; a connection wakes it, as the crate itself does it.
+fn make_embedded(kafka: &Kafka, topic: &str) {
+    struct Mock(*mut rdsys::rd_kafka_mock_cluster_t);
+    // SAFETY: the mock takes commands from any thread.
+    unsafe impl Send for Mock {}
+    let (mock, name) = (Mock(kafka.mock_cluster()), CString::new(topic).unwrap());
+    let (done, is_done) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mock = mock;
+            // SAFETY: the harness of `kafka` owns the mock, and the name is copied.
+            unsafe { rdsys::rd_kafka_mock_topic_create(mock.0, name.as_ptr(), 1, 1) };
+            done.send(()).unwrap();
+        });
+        while is_done.recv_timeout(Duration::from_millis(3)).is_err() {
+            TcpStream::connect(kafka.bootstrap_servers().split(',').next().unwrap()).unwrap();
+        }
+    });
+}
+
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
