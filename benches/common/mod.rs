@@ -5,6 +5,7 @@
 //! counts (requests, allocations, threads), or whole processes.
 #![allow(dead_code, reason = "each benchmark uses its own part of it")]
 
+pub mod allocations;
 pub mod fresh;
 #[path = "../../tests/common/mock.rs"]
 pub mod mock;

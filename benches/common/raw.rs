@@ -62,8 +62,9 @@ pub struct Raw {
 
 impl Raw {
     pub fn new(kafka: &Kafka, logical: &str) -> Self {
-        let topic = kafka.topic(logical).name().to_owned();
-        Self { producer: producer(kafka), consumer: assigned(&mut config(kafka), &topic, 0), topic }
+        let topic = kafka.topic(logical);
+        let consumer = assigned(&mut config(kafka), &topic, topic.fence(0));
+        Self { producer: producer(kafka), consumer, topic: topic.name().to_owned() }
     }
 
     pub fn round_trip(&self) {
