@@ -64,7 +64,7 @@ fn main() {
     let raw = row(&mut bench, "raw", "raw round trip, no isolation at all", &raw_times);
     let offset = row(&mut bench, "offset", "one offset request", &offset_times);
 
-    let fresh = Fresh::new(harness.lease());
+    let fresh = Fresh::new(&harness.lease());
     let consumer = slow(&bench, || fresh.consumer());
     row(&mut bench, "consumer", "reused topic, fresh consumer, assign", &consumer);
     let assign = slow(&bench, || fresh.assign());

@@ -14,10 +14,15 @@ use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
 use rstest_kafka::rdkafka::producer::{BaseProducer, Producer};
 
 use super::SOON;
-use super::raw::{assign, assigned, config, producer, receive, send};
+use super::raw::{self, assign, assigned, producer, receive, send};
+use rstest_kafka::rdkafka::ClientConfig;
 
+/// Without a lease, which would make every lease of this thread the same one. Its harness must outlive it.
 pub struct Fresh {
-    kafka: Kafka,
+    config: ClientConfig,
+    mock: *mut rdsys::rd_kafka_mock_cluster_t,
+    bootstrap_servers: String,
+    run: String,
     producer: BaseProducer,
     admin: Option<AdminClient<DefaultClientContext>>,
     /// The topic of cases that share one.
@@ -25,18 +30,24 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    pub fn new(kafka: Kafka) -> Self {
+    pub fn new(kafka: &Kafka) -> Self {
         let mut plain = kafka.client_config();
         plain.remove("fetch.wait.max.ms");
-        let admin = kafka.capabilities().delete_topics.then(|| plain.create().unwrap());
-        let kept = kafka.topic("kept").name().to_owned();
-        Self { producer: producer(&kafka), kafka, admin, kept }
+        Self {
+            config: config(kafka),
+            mock: kafka.mock_cluster(),
+            bootstrap_servers: kafka.bootstrap_servers().to_owned(),
+            run: kafka.run_id().to_string(),
+            producer: producer(kafka),
+            admin: kafka.capabilities().delete_topics.then(|| plain.create().unwrap()),
+            kept: kafka.topic("kept").name().to_owned(),
+        }
     }
 
     /// Fresh topic, fresh consumer, `assign`, close, delete.
     pub fn assign(&self) {
         let topic = self.make();
-        let consumer = assigned(&mut config(&self.kafka), &topic, 0);
+        let consumer = assigned(&mut self.config.clone(), &topic, 0);
         send(&self.producer, &topic);
         receive(&consumer);
         drop(consumer);
@@ -47,7 +58,7 @@ impl Fresh {
     pub fn subscribe(&self, protocol: &str) {
         let topic = self.make();
         let group = format!("group-of-{topic}");
-        let mut config = config(&self.kafka);
+        let mut config = self.config.clone();
         config.set("group.id", &group).set("group.protocol", protocol);
         let consumer: BaseConsumer = config.create().unwrap();
         consumer.subscribe(&[&topic]).unwrap();
@@ -59,7 +70,7 @@ impl Fresh {
 
     /// The same topic in every case, a fresh consumer assigned to where it ends, close.
     pub fn consumer(&self) {
-        let mut config = config(&self.kafka);
+        let mut config = self.config.clone();
         let consumer: BaseConsumer = config.set("group.id", format!("group-of-{}", self.kept)).create().unwrap();
         // Not asked on the consumer's own connection, which would take 100 ms more on the embedded broker.
         let (_, end) = self.producer.client().fetch_watermarks(&self.kept, 0, SOON).unwrap();
@@ -72,13 +83,13 @@ impl Fresh {
 
     fn make(&self) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let topic = format!("fresh-{}-{}", self.kafka.run_id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let topic = format!("fresh-{}-{}", self.run, NEXT.fetch_add(1, Ordering::Relaxed));
         match &self.admin {
             Some(admin) => {
                 let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(-1));
                 block_on(admin.create_topics([&new], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
             }
-            None => make_embedded(&self.kafka, &topic),
+            None => self.make_embedded(&topic),
         }
         topic
     }
@@ -105,29 +116,39 @@ impl Fresh {
 
     /// Has the embedded broker wait so long.
     pub fn set_rebalance_delay(&self, milliseconds: i32) {
-        // SAFETY: the harness of `self.kafka` owns the mock; the call only stores a number.
-        unsafe { rdsys::rd_kafka_mock_group_initial_rebalance_delay_ms(self.kafka.mock_cluster(), milliseconds) };
+        // SAFETY: the harness that owns the mock outlives `self`; the call only stores a number.
+        unsafe { rdsys::rd_kafka_mock_group_initial_rebalance_delay_ms(self.mock, milliseconds) };
+    }
+
+    /// The mock may sleep a second over a command; a connection wakes it, as the crate itself does it.
+    fn make_embedded(&self, topic: &str) {
+        struct Mock(*mut rdsys::rd_kafka_mock_cluster_t);
+        // SAFETY: the mock takes commands from any thread.
+        unsafe impl Send for Mock {}
+        let (mock, name) = (Mock(self.mock), CString::new(topic).unwrap());
+        let (done, is_done) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mock = mock;
+                // SAFETY: the harness that owns the mock outlives `self`, and the name is copied.
+                unsafe { rdsys::rd_kafka_mock_topic_create(mock.0, name.as_ptr(), 1, 1) };
+                done.send(()).unwrap();
+            });
+            while is_done.recv_timeout(Duration::from_millis(3)).is_err() {
+                TcpStream::connect(self.bootstrap_servers.split(',').next().unwrap()).unwrap();
+            }
+        });
     }
 }
 
-/// The mock may sleep a second over a command; a connection wakes it, as the crate itself does it.
-fn make_embedded(kafka: &Kafka, topic: &str) {
-    struct Mock(*mut rdsys::rd_kafka_mock_cluster_t);
-    // SAFETY: the mock takes commands from any thread.
-    unsafe impl Send for Mock {}
-    let (mock, name) = (Mock(kafka.mock_cluster()), CString::new(topic).unwrap());
-    let (done, is_done) = mpsc::channel();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mock = mock;
-            // SAFETY: the harness of `kafka` owns the mock, and the name is copied.
-            unsafe { rdsys::rd_kafka_mock_topic_create(mock.0, name.as_ptr(), 1, 1) };
-            done.send(()).unwrap();
-        });
-        while is_done.recv_timeout(Duration::from_millis(3)).is_err() {
-            TcpStream::connect(kafka.bootstrap_servers().split(',').next().unwrap()).unwrap();
-        }
-    });
+/// As this crate's own consumers: with librdkafka's fetch wait of 500 ms most fresh consumers of a cluster are late by as
+/// much, which would flatter the comparison.
+fn config(kafka: &Kafka) -> ClientConfig {
+    let mut config = raw::config(kafka);
+    if config.get("fetch.wait.max.ms").is_none() {
+        config.set("fetch.wait.max.ms", "5");
+    }
+    config
 }
 
 pub fn block_on<F: Future>(future: F) -> F::Output {
