@@ -29,19 +29,44 @@ pub struct Fresh {
     kept: String,
 }
 
+// SAFETY: the mock takes its own lock in each call, and the rest may be used from any thread.
+unsafe impl Send for Fresh {}
+// SAFETY: as above.
+unsafe impl Sync for Fresh {}
+
 impl Fresh {
     pub fn new(kafka: &Kafka) -> Self {
-        let mut plain = kafka.client_config();
+        let mut fresh = Self::without_us(kafka.client_config(), kafka.mock_cluster(), kafka.bootstrap_servers());
+        fresh.run = kafka.run_id().to_string();
+        fresh.kept = kafka.topic("kept").name().to_owned();
+        fresh
+    }
+
+    /// On a broker that this crate knows nothing of; the mock is null for a cluster.
+    pub fn without_us(
+        client_config: ClientConfig,
+        mock: *mut rdsys::rd_kafka_mock_cluster_t,
+        bootstrap_servers: &str,
+    ) -> Self {
+        let mut plain = client_config.clone();
         plain.remove("fetch.wait.max.ms");
         Self {
-            config: config(kafka),
-            mock: kafka.mock_cluster(),
-            bootstrap_servers: kafka.bootstrap_servers().to_owned(),
-            run: kafka.run_id().to_string(),
-            producer: producer(kafka),
-            admin: kafka.capabilities().delete_topics.then(|| plain.create().unwrap()),
-            kept: kafka.topic("kept").name().to_owned(),
+            config: config(&client_config),
+            mock,
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            run: std::process::id().to_string(),
+            producer: producer(&client_config),
+            admin: mock.is_null().then(|| plain.create().unwrap()),
+            kept: String::new(),
         }
+    }
+
+    pub fn producer(&self) -> &BaseProducer {
+        &self.producer
+    }
+
+    pub fn config(&self) -> ClientConfig {
+        self.config.clone()
     }
 
     /// Fresh topic, fresh consumer, `assign`, close, delete.
@@ -81,7 +106,8 @@ impl Fresh {
         drop(consumer);
     }
 
-    fn make(&self) -> String {
+    /// A topic of one partition.
+    pub fn make(&self) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let topic = format!("fresh-{}-{}", self.run, NEXT.fetch_add(1, Ordering::Relaxed));
         match &self.admin {
@@ -143,8 +169,8 @@ impl Fresh {
 
 /// As this crate's own consumers: with librdkafka's fetch wait of 500 ms most fresh consumers of a cluster are late by as
 /// much, which would flatter the comparison.
-fn config(kafka: &Kafka) -> ClientConfig {
-    let mut config = raw::config(kafka);
+fn config(client: &ClientConfig) -> ClientConfig {
+    let mut config = raw::config(client);
     if config.get("fetch.wait.max.ms").is_none() {
         config.set("fetch.wait.max.ms", "5");
     }

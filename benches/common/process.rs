@@ -49,7 +49,7 @@ pub struct Usage {
 
 /// Waits for the end of a child that was started then.
 #[cfg(unix)]
-pub fn wait_for(child: &Child, started: Instant) -> Usage {
+pub fn wait_for(child: Child, started: Instant) -> Usage {
     // SAFETY: all zeros are a value of this struct of numbers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     let mut status = 0;
@@ -75,7 +75,7 @@ pub fn wait_for(child: &Child, started: Instant) -> Usage {
 }
 
 #[cfg(not(unix))]
-pub fn wait_for(child: &mut Child, started: Instant) -> Usage {
+pub fn wait_for(mut child: Child, started: Instant) -> Usage {
     let success = child.wait().unwrap().success();
     Usage { wall: started.elapsed(), cpu: None, peak: None, success }
 }

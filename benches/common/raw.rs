@@ -10,14 +10,14 @@ use rstest_kafka::rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::SOON;
 
-pub fn config(kafka: &Kafka) -> ClientConfig {
-    let mut config = kafka.client_config();
+pub fn config(client: &ClientConfig) -> ClientConfig {
+    let mut config = client.clone();
     config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
     config
 }
 
-pub fn producer(kafka: &Kafka) -> BaseProducer {
-    let mut config = kafka.client_config();
+pub fn producer(client: &ClientConfig) -> BaseProducer {
+    let mut config = client.clone();
     config.remove("fetch.wait.max.ms");
     config.set("linger.ms", "0").create().unwrap()
 }
@@ -63,8 +63,8 @@ pub struct Raw {
 impl Raw {
     pub fn new(kafka: &Kafka, logical: &str) -> Self {
         let topic = kafka.topic(logical);
-        let consumer = assigned(&mut config(kafka), &topic, topic.fence(0));
-        Self { producer: producer(kafka), consumer, topic: topic.name().to_owned() }
+        let consumer = assigned(&mut config(&kafka.client_config()), &topic, topic.fence(0));
+        Self { producer: producer(&kafka.client_config()), consumer, topic: topic.name().to_owned() }
     }
 
     pub fn round_trip(&self) {
