@@ -52,7 +52,7 @@ fn main() {
     let Some(mut bench) = Bench::begin("lanes") else { return };
     let harness = bench.harness("bench-lanes");
     for lanes in bench.pick(&LANES[..], &LANES[..3]) {
-        let (rounds, length) = bench.pick((7, Duration::from_millis(400)), (1, Duration::from_millis(50)));
+        let (rounds, length) = bench.pick((5, Duration::from_millis(400)), (1, Duration::from_millis(50)));
         let (ours, raw) = rates(&harness, *lanes, rounds, length);
         let ratio = median(ours.iter().zip(&raw).map(|(ours, raw)| ours / raw));
         let label = format!("{lanes} at once");

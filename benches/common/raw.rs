@@ -73,6 +73,21 @@ impl Raw {
         self.producer.poll(Duration::ZERO);
     }
 
+    /// Half of it: what is sent is acknowledged, and not received.
+    pub fn send_alone(&self) {
+        send(&self.producer, &self.topic);
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::from_millis(1));
+        }
+    }
+
+    /// Goes on behind all that was sent.
+    pub fn skip(&self) {
+        let (_, end) = self.producer.client().fetch_watermarks(&self.topic, 0, SOON).unwrap();
+        assign(&self.consumer, &self.topic, end);
+        self.pause(false);
+    }
+
     /// One that stays assigned keeps the broker busy while something else is timed.
     pub fn pause(&self, paused: bool) {
         let assignment = self.consumer.assignment().unwrap();
