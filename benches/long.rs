@@ -48,6 +48,7 @@ fn main() {
 fn compare(bench: &mut Bench, embedded: bool, workers: usize, cases: usize) {
     let window = cases / 20;
     let plural = if workers == 1 { "" } else { "s" };
+    let on = format!("{workers} worker{plural}");
     let [ours, raw] = ["ours", "raw"].map(|what| start(what, workers, cases));
     let of = |result: &Value, key: &str| result[key].as_f64().unwrap_or(f64::NAN);
     for (id, result, label) in [
@@ -59,20 +60,20 @@ fn compare(bench: &mut Bench, embedded: bool, workers: usize, cases: usize) {
         bench.row(&format!("{id}_{workers}"), &label, &values);
     }
     let slower = |result| of(result, "last_ms") / of(result, "first_ms");
-    let label = format!("  median of the last {window} / of the first {window}");
+    let label = format!("{on}: median of the last {window} / of the first {window}");
     // The embedded broker looks for an offset from the first message on (rd_kafka_mock_msgset_find).
     let aim = if embedded { Target::None } else { Target::AtMost(1.1) };
     bench.figure(&format!("slower_{workers}"), &label, slower(&ours), aim);
-    let label = "  the same / that of the raw round trips";
-    bench.figure(&format!("slower_than_raw_{workers}"), label, slower(&ours) / slower(&raw), Target::AtMost(1.1));
+    let label = format!("{on}: the same / that of the raw round trips");
+    bench.figure(&format!("slower_than_raw_{workers}"), &label, slower(&ours) / slower(&raw), Target::AtMost(1.1));
     let memory = of(&ours, "memory_more_MiB") - if embedded { of(&raw, "memory_more_MiB").max(0.0) } else { 0.0 };
     for (id, label, value, most) in [
-        ("threads", "  threads more than at the first mark", of(&ours, "threads_more"), 0.0),
-        ("files", "  open files more than at the first mark", of(&ours, "files_more"), 0.0),
-        ("heap", "  memory of the crate and the bench itself more, KiB", of(&ours, "heap_more_KiB"), 2048.0),
-        ("memory", "  memory more, without the embedded broker's, MiB", memory, 2.0),
+        ("threads", "threads more than at the first mark", of(&ours, "threads_more"), 0.0),
+        ("files", "open files more than at the first mark", of(&ours, "files_more"), 0.0),
+        ("heap", "memory of the crate and the bench itself more, KiB", of(&ours, "heap_more_KiB"), 2048.0),
+        ("memory", "memory more, without the embedded broker's, MiB", memory, 2.0),
     ] {
-        bench.figure(&format!("{id}_{workers}"), label, value, Target::AtMost(most));
+        bench.figure(&format!("{id}_{workers}"), &format!("{on}: {label}"), value, Target::AtMost(most));
     }
 }
 

@@ -81,7 +81,12 @@ fn main() {
         let values = [("alone_ns", alone), ("8_at_once_ns", together), ("allocations", most as f64)];
         bench.row(["text", "known"][which], label, &values);
         let target = Target::AtMost([1.0, 0.0][which]);
-        bench.figure(["text_allocations", "known_allocations"][which], "  its allocations", most as f64, target);
+        bench.figure(
+            ["text_allocations", "known_allocations"][which],
+            ["allocations of a name", "allocations of one that the test has said before"][which],
+            most as f64,
+            target,
+        );
     }
     bench.end();
 }

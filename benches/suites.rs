@@ -39,14 +39,15 @@ fn main() {
     let suite = build();
     let report = tempfile::NamedTempFile::new().unwrap();
     let filter = bench.pick("", "case::tens_01_0::");
-    println!("{CASES} cases, {AT_ONCE} at once, {RUNS} runs each where they take less than {SLOW_SECONDS} s");
+    let cases = bench.pick(CASES, CASES / 10);
+    println!("{cases} cases, {AT_ONCE} at once, {RUNS} runs each where they take less than {SLOW_SECONDS} s");
     let mut walls = BTreeMap::new();
     for (way, label) in WAYS {
         if !bench.wants(way) {
             continue;
         }
         let filter = format!("{way}::{filter}");
-        let run = |counted| run(&suite, &filter, report.path(), counted, bench.pick(CASES, CASES / 10));
+        let run = |counted| run(&suite, &filter, report.path(), counted, cases);
         // What only Kafka's broker can tell is asked before and after the first run.
         let before = (!embedded).then(|| (left(&onlooker), served()));
         let mut usages = vec![run(false)];

@@ -102,7 +102,7 @@ impl Fresh {
         assign(&consumer, &self.kept, end);
         send(&self.producer, &self.kept);
         receive(&consumer);
-        self.producer.flush(SOON).unwrap();
+        self.producer.poll(Duration::ZERO);
         drop(consumer);
     }
 

@@ -117,8 +117,8 @@ impl Bench {
     /// A figure by itself, mostly a ratio within this run.
     pub fn figure(&mut self, id: &str, label: &str, value: f64, target: Target) {
         let (meets, goal) = match target {
-            Target::AtMost(most) => (value <= most, format!("at most {most}")),
-            Target::AtLeast(least) => (value >= least, format!("at least {least}")),
+            Target::AtMost(most) => (value <= most, format!("at most {}", shown(most))),
+            Target::AtLeast(least) => (value >= least, format!("at least {}", shown(least))),
             Target::None => (true, String::new()),
         };
         let verdict = match (goal.is_empty(), self.short, meets) {
@@ -156,6 +156,7 @@ fn shown(value: f64) -> String {
     match value.abs() {
         v if v == 0.0 || v >= 100.0 => format!("{value:.0}"),
         v if v >= 10.0 => format!("{value:.1}"),
+        _ if value.fract() == 0.0 => format!("{value:.0}"),
         v if v >= 1.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
     }
