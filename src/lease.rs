@@ -170,6 +170,9 @@ impl Lease {
 
     /// A topic that is named and not made: its fence is where it ends now, if it exists.
     pub(crate) fn name(&self, logical: &str) -> Result<Topic> {
+        if let Some(known) = self.topics().get(logical).and_then(|leased| leased.learned.get()) {
+            return Ok(known);
+        }
         let name = self.names.topic(logical)?;
         let leased = self.leased(logical, None)?;
         let deadline = self.deadline();

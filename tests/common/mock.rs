@@ -31,6 +31,12 @@ impl Mock {
         Self(mock)
     }
 
+    /// # Safety
+    /// The mock cluster outlives it.
+    pub unsafe fn new(mock: *mut rdsys::rd_kafka_mock_cluster_t) -> Self {
+        Self(mock)
+    }
+
     pub fn start_counting(&self) {
         // SAFETY: the harness that owns the mock outlives `self`.
         unsafe { rdsys::rd_kafka_mock_start_request_tracking(self.0) };
