@@ -1,8 +1,9 @@
 //! librdkafka's mock cluster, in this process, on loopback ports that a child process reaches too.
 
+use std::collections::BTreeSet;
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Embedded {
     name: String,
     bootstrap_servers: String,
     brokers: usize,
+    /// The topics of which metadata say an error.
+    pub(super) faulty_topics: Mutex<BTreeSet<String>>,
 }
 
 impl Embedded {
@@ -45,7 +48,13 @@ impl Embedded {
         let name = format!("embedded broker {bootstrap_servers}");
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &bootstrap_servers);
-        Ok(Self { control: Arc::new(control.reached_at(config, &name)), name, bootstrap_servers, brokers })
+        Ok(Self {
+            control: Arc::new(control.reached_at(config, &name)),
+            name,
+            bootstrap_servers,
+            brokers,
+            faulty_topics: Mutex::default(),
+        })
     }
 
     /// Has the mock's thread do something, within the deadline.
@@ -53,7 +62,7 @@ impl Embedded {
     /// Its thread can miss the wake-up of a command that arrives while it is finishing another one, and then sleeps up
     /// to a second (`rd_kafka_mock_cluster_io_poll` serves its commands before it empties the wake-up pipe). Anything
     /// on one of its sockets wakes it again: a connection is opened and closed.
-    fn command(
+    pub(super) fn command(
         &self,
         command: impl FnOnce(&Control) -> KafkaResult<()> + Send + 'static,
         deadline: Deadline,
@@ -86,6 +95,11 @@ impl Embedded {
         }
     }
 
+    /// How many brokers there are; their ids are 1 to so many.
+    pub(super) fn brokers(&self) -> usize {
+        self.brokers
+    }
+
     fn unsupported(&self, what: &str, advice: &str) -> Error {
         Error::Unsupported { what: what.to_owned(), broker: self.name.clone(), advice: advice.to_owned() }
     }
@@ -112,6 +126,7 @@ impl Broker for Embedded {
             delete_groups: false,
             describe_groups: false,
             topic_config: false,
+            faults: true,
             outlives_process: false,
         }
     }
