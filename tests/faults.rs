@@ -406,10 +406,23 @@ fn child_that_has_many_brokers() {
         lease(&harness, |kafka| {
             let faults = kafka.faults();
             round_trip(&kafka, "x");
-            match n % 4 {
+            match n % 5 {
                 0 => faults.broker_down(1),
                 1 => faults.latency(Duration::from_secs(60)),
                 2 => faults.fail_next(Request::Fetch, 1_000, RDKafkaErrorCode::BrokerTransportFailure),
+                // A member of a group would wait for its broker when it is closed.
+                3 => {
+                    let consumer = kafka.consumer("events");
+                    consumer.unassign().unwrap();
+                    consumer.subscribe(&[&kafka.topic("other")]).unwrap();
+                    kafka.send("other", "k", "to a member");
+                    let member = || {
+                        let _ = consumer.recv_timeout(Duration::from_millis(10));
+                        !consumer.assignment().unwrap().elements().is_empty()
+                    };
+                    assert!(comes_true(member));
+                    faults.broker_down(1);
+                }
                 _ => {}
             }
         });

@@ -72,9 +72,6 @@ where
     if config.get("reconnect.backoff.ms").is_none() && config.get("reconnect.backoff.max.ms").is_none() {
         // librdkafka's 10 s would be how late a test sees that its broker is back.
         config.set("reconnect.backoff.max.ms", "500");
-        // A client that has several things to ask before its first connection is there waits half of this (librdkafka's
-        // sparse connections): 50 ms at its default of 100, for the first topic of every process.
-        config.set("reconnect.backoff.ms", "20");
     }
     config.create_with_context(context).map_err(|error| match error {
         KafkaError::ClientConfig(_, description, key, _) => Error::Config {
