@@ -47,22 +47,34 @@ fn main() {
     let (raw, offset) = (Raw::new(&kafka, "raw"), OffsetRoundTrip::new(&kafka, &kafka.topic("raw")));
     drop(kafka);
 
-    let [mut reused_times, mut raw_times, mut offset_times] = [(); 3].map(|()| Times::default());
+    let mut all = [(); 5].map(|()| Times::default());
+    let [reused_times, raw_times, acknowledged_times, by_hand_times, offset_times] = &mut all;
     let (blocks, per_block) = bench.pick((20, 100), (2, 10));
     for _ in 0..blocks {
         reused(&harness);
         (0..per_block).for_each(|_| reused_times.add(|| reused(&harness)));
         raw.pause(false);
         (0..per_block).for_each(|_| raw_times.add(|| raw.round_trip()));
+        raw.acknowledged_round_trip();
+        (0..per_block).for_each(|_| acknowledged_times.add(|| raw.acknowledged_round_trip()));
+        let by_hand = || {
+            offset.ask();
+            raw.acknowledged_round_trip();
+        };
+        by_hand();
+        (0..per_block).for_each(|_| by_hand_times.add(by_hand));
         raw.pause(true);
         offset.ask();
         (0..per_block).for_each(|_| offset_times.add(|| offset.ask()));
     }
     drop((raw, offset));
 
-    let reused = row(&mut bench, "reused", "reused topic and consumer, fenced: this crate's way", &reused_times);
-    let raw = row(&mut bench, "raw", "raw round trip, no isolation at all", &raw_times);
-    let offset = row(&mut bench, "offset", "one offset request", &offset_times);
+    let reused = row(&mut bench, "reused", "reused topic and consumer, fenced: this crate's way", reused_times);
+    let raw = row(&mut bench, "raw", "raw round trip, no isolation at all", raw_times);
+    let acknowledged =
+        row(&mut bench, "acknowledged", "the same, its acknowledgement waited for first", acknowledged_times);
+    let by_hand = row(&mut bench, "by_hand", "an offset request before that: a reused case by hand", by_hand_times);
+    let offset = row(&mut bench, "offset", "one offset request", offset_times);
 
     let fresh = Fresh::new(&harness.lease());
     let mut own_way = |id: &str, label: &str, case: &dyn Fn()| {
@@ -92,6 +104,10 @@ fn main() {
     let most = if on_cluster { Target::AtMost(1.25) } else { Target::None };
     let beyond = (reused - raw) / offset;
     bench.figure("beyond_raw", "(reused case - raw round trip) / offset request", beyond, most);
+    // Between other requests an offset request takes longer than after another of its kind.
+    let beyond = (reused - acknowledged) / (by_hand - acknowledged);
+    bench.figure("beyond_by_hand", "the same, by what an offset request adds to a case by hand", beyond, Target::None);
+    bench.figure("reused_over_by_hand", "reused case / the same requests by hand", reused / by_hand, Target::None);
     let aims = [
         ("assign", "fresh topic + assign / reused case", assign, if on_cluster { 75.0 } else { 60.0 }),
         ("classic", "fresh topic + group + subscribe, default delay / reused case", classic, 1000.0),

@@ -1,12 +1,13 @@
 //! Plain rdkafka: clients as a test without this crate has them, and the round trip below which nothing can get.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rstest_kafka::Kafka;
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
-use rstest_kafka::rdkafka::message::Message;
-use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rstest_kafka::rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rstest_kafka::rdkafka::message::{DeliveryResult, Message};
+use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rstest_kafka::rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::SOON;
 
@@ -53,9 +54,25 @@ pub fn receive(consumer: &BaseConsumer) {
     assert_eq!(message.payload(), Some(&b"v"[..]));
 }
 
+/// Tells that a record has been acknowledged.
+struct Acknowledged(mpsc::Sender<()>);
+
+impl ClientContext for Acknowledged {}
+
+impl ProducerContext for Acknowledged {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        result.as_ref().map_err(|(error, _)| error).unwrap();
+        self.0.send(()).unwrap();
+    }
+}
+
 /// The best that plain rdkafka does: one producer, one assigned consumer, nothing set up, nothing isolated.
 pub struct Raw {
     producer: BaseProducer,
+    threaded: ThreadedProducer<Acknowledged>,
+    acknowledged: mpsc::Receiver<()>,
     consumer: BaseConsumer,
     topic: String,
 }
@@ -64,13 +81,26 @@ impl Raw {
     pub fn new(kafka: &Kafka, logical: &str) -> Self {
         let topic = kafka.topic(logical);
         let consumer = assigned(&mut config(&kafka.client_config()), &topic, topic.fence(0));
-        Self { producer: producer(&kafka.client_config()), consumer, topic: topic.name().to_owned() }
+        let producer = producer(&kafka.client_config());
+        let mut config = kafka.client_config();
+        config.remove("fetch.wait.max.ms");
+        let (sender, acknowledged) = mpsc::channel();
+        let threaded = config.set("linger.ms", "0").create_with_context(Acknowledged(sender)).unwrap();
+        Self { producer, threaded, acknowledged, consumer, topic: topic.name().to_owned() }
     }
 
     pub fn round_trip(&self) {
         send(&self.producer, &self.topic);
         receive(&self.consumer);
         self.producer.poll(Duration::ZERO);
+    }
+
+    /// As most tests do it: what is sent is acknowledged, then received.
+    pub fn acknowledged_round_trip(&self) {
+        let record = BaseRecord::to(&self.topic).key("k").payload("v");
+        self.threaded.send(record).map_err(|(error, _)| error).unwrap();
+        self.acknowledged.recv_timeout(SOON).unwrap();
+        receive(&self.consumer);
     }
 
     /// Half of it: what is sent is acknowledged, and not received.
