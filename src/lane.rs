@@ -98,9 +98,6 @@ pub(crate) struct Hold {
 /// The account of a lease, asked for when its test has failed after all.
 type Telling = Box<dyn FnOnce() -> String + Send>;
 
-/// How many leases one after another a test's failure is still told of.
-const MOST_UNTOLD: usize = 4;
-
 /// Told whether the test of a lease that has ended failed.
 type Verdict = Box<dyn FnOnce(bool) + Send>;
 
@@ -149,6 +146,9 @@ impl Hold {
 
     /// The generation that a lease which starts now gets: a failure known by now counts.
     pub(crate) fn generation(&self) -> u32 {
+        // Of those before nobody will ask any more. Dropped outside the lock: they hold what has locks of its own.
+        let untold = std::mem::take(&mut *lock(&self.untold));
+        drop(untold);
         self.decide();
         if self.failed.swap(false, Ordering::SeqCst) {
             lock(&self.suspects).clear();
@@ -216,12 +216,7 @@ impl Hold {
 
     /// A lease has ended without a sign of failure: if one comes, `telling` gives the account.
     pub(crate) fn keep_untold(&self, telling: impl FnOnce() -> String + Send + 'static) {
-        let mut untold = lock(&self.untold);
-        untold.push(Box::new(telling));
-        // Dropped outside the lock: it holds what has locks of its own.
-        let oldest = (untold.len() > MOST_UNTOLD).then(|| untold.remove(0));
-        drop(untold);
-        drop(oldest);
+        lock(&self.untold).push(Box::new(telling));
     }
 
     /// A lease has ended: `verdict` is told whether its test failed, at once if that is certain, else when the test's

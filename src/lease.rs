@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::consumer::PooledConsumer;
 use crate::error::{Error, Result};
 use crate::failure;
+use crate::faults::OwnBroker;
 use crate::flight::Flight;
 use crate::harness::HarnessInner;
 use crate::lane::{self, Hold};
@@ -32,7 +33,10 @@ thread_local! {
 pub(crate) struct Lease {
     id: LeaseId,
     harness: Arc<HarnessInner>,
-    connection: Arc<Connection>,
+    /// The harness's connection, which all leases have but those that asked for faults.
+    shared: Arc<Connection>,
+    /// Which broker it runs on, settled by the first thing that depends on it.
+    settled: OnceLock<Settled>,
     hold: Arc<Hold>,
     names: Names,
     topics: Mutex<HashMap<String, Arc<LeasedTopic>>>,
@@ -44,6 +48,14 @@ pub(crate) struct Lease {
     told: AtomicBool,
     /// How many guards are alive; the last to go ends the lease.
     guards: AtomicUsize,
+}
+
+/// Why a lease runs on the broker that it runs on.
+struct Settled {
+    /// What settled it, for the error of who comes too late.
+    by: &'static str,
+    /// The broker of its own, if it has one.
+    own: Option<OwnBroker>,
 }
 
 /// What a lease knows of one logical topic.
@@ -87,7 +99,8 @@ impl Lease {
         let lease = Arc::new(Self {
             id: LeaseId(NEXT.fetch_add(1, Ordering::Relaxed)),
             harness: Arc::clone(harness),
-            connection,
+            shared: connection,
+            settled: OnceLock::new(),
             hold,
             names,
             topics: Mutex::default(),
@@ -105,8 +118,50 @@ impl Lease {
         &self.harness
     }
 
+    /// Its own connection where it has one, else the harness's.
     pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+        self.own_broker().map_or(&self.shared, OwnBroker::connection)
+    }
+
+    /// As [`connection`](Self::connection), for something that another broker would not know any more: from now on the
+    /// lease stays where it is.
+    pub(crate) fn settle(&self, by: &'static str) -> &Arc<Connection> {
+        self.settled.get_or_init(|| Settled { by, own: None });
+        self.connection()
+    }
+
+    pub(crate) fn own_broker(&self) -> Option<&OwnBroker> {
+        self.settled.get().and_then(|settled| settled.own.as_ref())
+    }
+
+    /// Gives the lease a broker of its own, unless it has one.
+    pub(crate) fn take_own_broker(&self) -> Result<()> {
+        let settled_by = || self.settled.get().map(|settled| (settled.by, settled.own.is_some()));
+        let too_late = |by: &str| {
+            Error::misuse(format!(
+                "faults() came after {by}, which was already of the broker that other tests use too: ask for faults first"
+            ))
+        };
+        match settled_by() {
+            Some((_, true)) => return Ok(()),
+            Some((by, false)) => return Err(too_late(by)),
+            None => {}
+        }
+        let own = OwnBroker::start(self.harness.config()?, &self.shared, self.deadline())?;
+        if let Err(Settled { own: Some(unused), .. }) = self.settled.set(Settled { by: "faults()", own: Some(own) }) {
+            // Another thread of the test was faster.
+            unused.ending().close();
+            return match settled_by() {
+                Some((by, false)) => Err(too_late(by)),
+                _ => Ok(()),
+            };
+        }
+        Ok(())
+    }
+
+    /// The harness's connection, which is not the lease's if it has a broker of its own.
+    pub(crate) fn shared(&self) -> &Connection {
+        &self.shared
     }
 
     pub(crate) fn hold(&self) -> &Hold {
@@ -140,6 +195,7 @@ impl Lease {
 
     pub(crate) fn topic(&self, spec: TopicSpec) -> Result<Topic> {
         spec.check()?;
+        self.settle("a topic");
         if let Some(known) = self.by_full_name(&spec.logical) {
             return Ok(known);
         }
@@ -152,7 +208,7 @@ impl Lease {
         )?;
         if learned.0.fence == Fence::Beginning {
             let shape = self.harness.shape(&spec)?;
-            let make = || self.connection.make_topic(learned.name(), &shape, deadline).map(drop);
+            let make = || self.connection().make_topic(learned.name(), &shape, deadline).map(drop);
             leased.made.get_or_make(deadline, make, || self.late(&spec.logical))?;
         }
         Ok(learned)
@@ -160,6 +216,7 @@ impl Lease {
 
     /// Several, of which those that are not made yet are made in one request.
     pub(crate) fn topics_of(&self, specs: Vec<TopicSpec>) -> Result<Vec<Topic>> {
+        self.settle("a topic");
         let mut ahead: Vec<(String, Shape)> = Vec::with_capacity(specs.len());
         for spec in &specs {
             spec.check()?;
@@ -176,7 +233,7 @@ impl Lease {
                 ahead.push((name, shape));
             }
         }
-        self.connection.make_ahead(&ahead, self.deadline())?;
+        self.connection().make_ahead(&ahead, self.deadline())?;
         specs.into_iter().map(|spec| self.topic(spec)).collect()
     }
 
@@ -186,10 +243,11 @@ impl Lease {
             return Ok(known);
         }
         let name = self.names.topic(logical)?;
+        self.settle("a topic's name");
         let leased = self.leased(logical, None)?;
         let deadline = self.deadline();
         let learn = || {
-            let fence = self.connection.fence_of_name(&name, deadline)?;
+            let fence = self.connection().fence_of_name(&name, deadline)?;
             Ok(self.known(logical, name.clone(), true, fence))
         };
         leased.learned.get_or_make(deadline, learn, || self.late(logical))
@@ -228,14 +286,14 @@ impl Lease {
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
         for name in self.shared_names(spec, &shape)? {
-            let ends = self.connection.make_topic(&name, &shape, deadline)?;
+            let ends = self.connection().make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone.
             if ends.len() == shape.partitions as usize {
                 return Ok(self.known(&spec.logical, name, true, Fence::Offsets(ends)));
             }
         }
         let name = self.exclusive_name(spec, leased)?;
-        let ends = self.connection.make_topic(&name, &shape, deadline)?;
+        let ends = self.connection().make_topic(&name, &shape, deadline)?;
         Ok(self.known(&spec.logical, name, false, Fence::Offsets(ends)))
     }
 
@@ -248,7 +306,7 @@ impl Lease {
             return Ok(Vec::new());
         }
         let mut names = vec![self.names.topic(&spec.logical)?, self.names.topic_in_shape(&spec.logical, shape)?];
-        names.retain(|name| self.connection.shape_of(name).is_none_or(|made| made == *shape));
+        names.retain(|name| self.connection().shape_of(name).is_none_or(|made| made == *shape));
         Ok(names)
     }
 
@@ -276,7 +334,7 @@ impl Lease {
     fn late(&self, logical: &str) -> Error {
         Error::Broker {
             action: format!("make topic {logical:?}"),
-            broker: self.connection.broker().name().to_owned(),
+            broker: self.connection().broker().name().to_owned(),
             advice: format!(
                 "another thread of this test was making it and is not done within {:?}",
                 self.harness.timeout()
@@ -321,7 +379,7 @@ impl Lease {
             Err(TryLockError::WouldBlock) => Vec::new(),
         };
         Some(Facts {
-            connection: Arc::clone(&self.connection),
+            connection: Arc::clone(self.connection()),
             detail: self.account,
             names: self.names.clone(),
             topics,
@@ -342,10 +400,12 @@ impl Lease {
 
     /// The last guard is gone; whether the test failed may show only later.
     fn end(&self) {
-        // First: a lease that has failed has its topics deleted.
+        // First: a lease that has failed has its topics deleted, and its own broker closed.
         self.tell();
-        let connection = Arc::clone(&self.connection);
-        let learned = self.learned();
+        let connection = Arc::clone(&self.shared);
+        // Topics of a broker of its own end with it.
+        let own = self.own_broker().map(OwnBroker::ending);
+        let learned = if own.is_some() { Vec::new() } else { self.learned() };
         self.hold.lease_ended(move |failed| {
             if failed {
                 connection.counters().failed_leases.add(1);
@@ -354,6 +414,10 @@ impl Lease {
             if !connection.keeps_topics(failed) {
                 let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
                 connection.forget_exclusive(exclusive.collect());
+            }
+            // Not before: the account of an `Err` asks it.
+            if let Some(own) = own {
+                own.close();
             }
         });
     }
@@ -422,7 +486,7 @@ impl fmt::Debug for LeaseGuard {
             .field("worker_id", worker_id)
             .field("run_id", run_id)
             .field("generation", generation)
-            .field("broker", &self.0.connection.broker().name())
+            .field("broker", &self.0.connection().broker().name())
             .finish()
     }
 }

@@ -132,6 +132,14 @@ fn embedded_a_broker_that_does_not_answer_is_told_and_not_waited_for() {
     assert!(began.elapsed() < LONG / 2, "it took {:?}", began.elapsed());
 }
 
+/// Its broker is there until the test's verdict is.
+#[rstest]
+fn embedded_the_err_of_a_test_with_a_broker_of_its_own_is_told() {
+    let test = "child::returns_an_err_on_a_broker_of_its_own";
+    let shown = account_of(&run(test, &[]), test);
+    assert!(shown.contains("AGE ago  key k  what was sent"), "{shown}");
+}
+
 #[rstest]
 fn embedded_a_test_that_passes_asks_nothing_for_it() {
     let _alone = alone();
@@ -204,6 +212,17 @@ mod child {
     #[rstest]
     #[ignore = "run by each_way_of_failing_is_told_once"]
     fn returns_an_err(kafka: Kafka) -> TestResult {
+        let _: u32 = sent(&kafka).recv().text().parse()?;
+        Ok(())
+    }
+
+    #[rstest]
+    #[ignore = "run by embedded_the_err_of_a_test_with_a_broker_of_its_own_is_told"]
+    fn returns_an_err_on_a_broker_of_its_own() -> TestResult {
+        only_in_a_child();
+        let harness = Harness::builder().topic_prefix("own").embedded_brokers(1).build();
+        let kafka = harness.lease();
+        let _faults = kafka.faults();
         let _: u32 = sent(&kafka).recv().text().parse()?;
         Ok(())
     }
