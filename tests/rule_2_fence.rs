@@ -346,6 +346,25 @@ fn what_others_write_while_a_consumer_rests_is_never_seen(#[values(1, 3)] partit
     assert_eq!(harness.stats().consumers_made, 1);
 }
 
+/// The process lives on: librdkafka aborts it when a partition is stopped twice at once.
+#[rstest]
+fn a_consumer_that_rests_elsewhere_may_be_unassigned_at_once() {
+    let _alone = alone();
+    let harness = builder().build();
+    for _ in 0..200 {
+        lease(&harness, |kafka| {
+            kafka.send("events", "k", "mine");
+            assert_eq!(kafka.consumer("events").recv().text(), "mine");
+            // It rests behind the message, and is to begin before it.
+            let again = kafka.consumer("events");
+            again.unassign().unwrap();
+            drop(again);
+            assert_eq!(kafka.consumer("events").recv().text(), "mine");
+        });
+    }
+    assert_eq!(harness.stats().consumers_made, 1);
+}
+
 /// The answer to a Fetch that is still out for the place where it was sent would stop the next test's partition.
 #[rstest]
 #[case::assigned(|consumer: &PooledConsumer| {

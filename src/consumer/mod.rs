@@ -100,10 +100,11 @@ impl PooledConsumer {
             touched: AtomicBool::new(false),
             lease,
         };
-        if matches!(&state, CheckedOut::Resting(at) if *at == starts) {
-            return Ok(made);
+        match &state {
+            CheckedOut::Resting(at) if *at == starts => return Ok(made),
+            CheckedOut::Resting(_) => made.reassign(&starts)?,
+            CheckedOut::New | CheckedOut::Unassigned => made.assign(&starts)?,
         }
-        made.assign(&starts)?;
         if matches!(state, CheckedOut::New) {
             // A consumer that has never heard of its topic would look for its leader only at the next topic scan, up to
             // a second later.
@@ -145,6 +146,15 @@ impl PooledConsumer {
     fn assign(&self, starts: &[(i32, i64)]) -> Result<()> {
         client::assign(&self.client, self.topic.name(), starts)
             .map_err(|error| self.failed("assign a consumer to", error))
+    }
+
+    /// Assigns it anew: what was fetched and reported before is discarded.
+    ///
+    /// Not in one step: librdkafka 2.12 stops a partition twice, and aborts, when the assignment that replaces another is
+    /// itself taken back before the first stop is done (`rd_kafka_assignment_partition_stopped`).
+    fn reassign(&self, starts: &[(i32, i64)]) -> Result<()> {
+        self.client.unassign().map_err(|error| self.failed("unassign a consumer from", error))?;
+        self.assign(starts)
     }
 
     fn starts(&self) -> MutexGuard<'_, Vec<(i32, i64)>> {
