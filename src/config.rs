@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::broker::{self, Property};
 use crate::error::{Error, Result};
 use crate::ledger::StateDir;
+use crate::report::Report;
 use crate::topic::{self, NamePart};
 use crate::worker::{NextestRun, RunId, WorkerId};
 
@@ -117,29 +118,6 @@ impl FromStr for KeepTopics {
             "never" => Ok(Self::Never),
             "failed" => Ok(Self::Failed),
             "always" => Ok(Self::Always),
-            _ => Err(()),
-        }
-    }
-}
-
-/// What is told on stderr at exit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Report {
-    /// Nothing: the default.
-    #[default]
-    Off,
-    /// A few lines: tests, workers, topics and consumers made and reused.
-    Summary,
-}
-
-impl FromStr for Report {
-    type Err = ();
-
-    fn from_str(value: &str) -> Result<Self, ()> {
-        match value {
-            "off" => Ok(Self::Off),
-            "summary" => Ok(Self::Summary),
             _ => Err(()),
         }
     }
@@ -286,7 +264,7 @@ impl Config {
             exit_deadline: exit_deadline.unwrap_or(Duration::from_secs(5)),
             max_idle_consumers: settings.max_idle_consumers.or(max_idle_variable).unwrap_or(64),
             keep_topics: settings.keep_topics.or(keep_variable).unwrap_or_default(),
-            report: settings.report.or(report_variable).unwrap_or_default(),
+            report: settings.report.clone().or(report_variable).unwrap_or_default(),
             state_dir,
         })
     }

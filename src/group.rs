@@ -183,6 +183,7 @@ impl Group {
     /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed).
     pub async fn wait_until_consumed_async(&self) -> Result<()> {
         let deadline = self.lease.lease().deadline();
+        let _waiting = self.lease.lease().waiting();
         let mut waiting = Waiting::for_goal(self, self.ends(deadline)?, deadline);
         while let Some(pause) = waiting.look()? {
             futures_timer::Delay::new(pause).await;
@@ -191,6 +192,7 @@ impl Group {
     }
 
     fn wait_for(&self, goal: Vec<PartitionOffset>, deadline: Deadline) -> Result<()> {
+        let _waiting = self.lease.lease().waiting();
         let mut waiting = Waiting::for_goal(self, goal, deadline);
         while let Some(pause) = waiting.look()? {
             deadline.pause(pause);

@@ -14,6 +14,7 @@ use crate::failure;
 use crate::flight::Flight;
 use crate::harness::HarnessInner;
 use crate::lane::Hold;
+use crate::report::Waiting;
 use crate::topic::{Fence, Names, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::wait::Deadline;
 use crate::worker_state::next_exclusive;
@@ -107,6 +108,11 @@ impl Lease {
 
     pub(crate) fn deadline(&self) -> Deadline {
         Deadline::after(self.harness.timeout())
+    }
+
+    /// The test waits for Kafka for as long as this lives.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting::begin(&self.connection)
     }
 
     fn topics(&self) -> MutexGuard<'_, HashMap<String, Arc<LeasedTopic>>> {
@@ -213,14 +219,14 @@ impl Lease {
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
         for name in self.shared_names(spec, &shape)? {
-            let ends = self.connection.make_topic(&name, &shape, deadline)?;
+            let (ends, _) = self.connection.make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone.
             if ends.len() == shape.partitions as usize {
                 return Ok(self.known(&spec.logical, name, true, Fence::Offsets(ends)));
             }
         }
         let name = self.exclusive_name(spec, leased)?;
-        let ends = self.connection.make_topic(&name, &shape, deadline)?;
+        let (ends, _) = self.connection.make_topic(&name, &shape, deadline)?;
         Ok(self.known(&spec.logical, name, false, Fence::Offsets(ends)))
     }
 

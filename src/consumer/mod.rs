@@ -8,6 +8,7 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -69,6 +70,7 @@ impl PooledConsumer {
         };
         let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
         let key = PoolKey { lane: held.hold().lane(), topic: topic.name().into(), generation: held.names().generation };
+        let began = Instant::now();
         let (client, is_new) = connection.check_out(&key, held.names(), topic.logical_name())?;
         let client = ManuallyDrop::new(client);
         let made = Self { client, topic, starts: Mutex::new(starts.clone()), ahead: Mutex::default(), lease };
@@ -81,6 +83,9 @@ impl PooledConsumer {
                 made.lease.lease().connection().broker().control().unreachable(deadline, Some(error))
             })?;
         }
+        let (connection, took) = (made.lease.lease().connection(), began.elapsed());
+        let counters = connection.counters();
+        if is_new { &counters.consumers_made_in } else { &counters.consumers_reused_in }.add(took);
         Ok(made)
     }
 
