@@ -9,7 +9,7 @@ use dashmap::{DashMap, DashSet};
 use crate::broker::{Broker, Cluster, Creation, Embedded, Partitions, Shape};
 use crate::closer::Closer;
 use crate::config::{Config, KeepTopics};
-use crate::consumer::{self, PoolClient};
+use crate::consumer::{self, CheckedOut, IdleConsumer, PoolClient};
 use crate::error::{Error, Result};
 use crate::flight::Flight;
 use crate::ledger::Entry;
@@ -26,7 +26,7 @@ use crate::worker_state::WorkerState;
 pub(crate) struct Connection {
     broker: Arc<dyn Broker>,
     producer: Producer,
-    pool: Pool<Arc<PoolClient>>,
+    pool: Pool<Arc<IdleConsumer>>,
     /// Every consumer that is not closed, also those that a test holds or has leaked: exit closes them too.
     open: DashMap<u64, Weak<PoolClient>>,
     closer: Closer<Arc<PoolClient>>,
@@ -342,11 +342,17 @@ impl Connection {
         }
     }
 
-    /// A consumer from the pool, or a new one; and whether it is new.
-    pub(crate) fn check_out(&self, key: &PoolKey, names: &Names, logical: &str) -> Result<(Arc<PoolClient>, bool)> {
-        if let Some(client) = self.pool.check_out(key) {
+    /// A consumer from the pool, or a new one; and the state that it is in.
+    pub(crate) fn check_out(
+        &self,
+        key: &PoolKey,
+        names: &Names,
+        logical: &str,
+    ) -> Result<(Arc<PoolClient>, CheckedOut)> {
+        if let Some(idle) = self.pool.check_out(key) {
             self.counters.consumers_reused.add(1);
-            return Ok((client, false));
+            let (client, resting_at) = idle.wake();
+            return Ok((client, resting_at.map_or(CheckedOut::Unassigned, CheckedOut::Resting)));
         }
         let group = names.group(logical)?;
         self.record_group(&group)?;
@@ -354,13 +360,13 @@ impl Connection {
         self.counters.consumers_made.add(1);
         self.open.retain(|_, client| client.strong_count() > 0);
         self.open.insert(self.next_consumer.fetch_add(1, Ordering::Relaxed), Arc::downgrade(&client));
-        Ok((client, true))
+        Ok((client, CheckedOut::New))
     }
 
     /// Takes a consumer back that is idle; the one that is thereby too many is closed elsewhere.
-    pub(crate) fn put_back(&self, key: PoolKey, client: Arc<PoolClient>) {
-        let evicted = self.pool.put_back(key, client);
-        self.retire(evicted);
+    pub(crate) fn put_back(&self, key: PoolKey, idle: Arc<IdleConsumer>) {
+        let evicted = self.pool.put_back(key, idle);
+        self.retire(clients(evicted));
     }
 
     /// Closes consumers elsewhere.
@@ -377,7 +383,7 @@ impl Connection {
 
     /// A failure has moved a lane: its older consumers are never handed out again.
     pub(crate) fn retire_before(&self, lane: usize, generation: u32) {
-        self.retire(self.pool.retire_before(lane, generation));
+        self.retire(clients(self.pool.retire_before(lane, generation)));
     }
 
     pub(crate) fn next_group(&self) -> u64 {
@@ -417,7 +423,7 @@ impl Connection {
 
     /// When its harness is gone: the consumers in the pool are closed elsewhere, and their memory is given back.
     pub(crate) fn close_idle(&self) {
-        self.closer.close(self.pool.take_all());
+        self.closer.close(clients(self.pool.take_all()));
     }
 
     pub(crate) fn wait_for_closing(&self, deadline: Deadline) {
@@ -477,6 +483,10 @@ impl Connection {
         left.kept.sort();
         left
     }
+}
+
+fn clients(idle: impl IntoIterator<Item = Arc<IdleConsumer>>) -> impl Iterator<Item = Arc<PoolClient>> {
+    idle.into_iter().map(|idle| idle.wake().0)
 }
 
 /// The topics that an earlier process of this worker made and this one goes on with.

@@ -395,6 +395,14 @@ impl TopicNames {
         self.lease.lease().name(logical)
     }
 
+    /// The name as text: nothing is asked, fenced or kept.
+    ///
+    /// For this crate's own benchmarks, which count what a name costs.
+    #[doc(hidden)]
+    pub fn text(&self, logical: &str) -> Result<String> {
+        self.lease.lease().names().topic(logical)
+    }
+
     /// The worker that this test holds.
     pub fn worker_id(&self) -> &WorkerId {
         &self.lease.lease().names().worker_id

@@ -83,6 +83,8 @@ pub(crate) struct Hold {
     /// The threads that panicked or showed an `Err`, each until it shows that it went on. Several: the body of an expired
     /// sync `#[timeout]` may catch a panic of its own, which takes nothing back of the test's.
     suspects: Mutex<Vec<u64>>,
+    /// Whether there has ever been one: until then nobody has to lock to find himself not among them.
+    had_suspects: AtomicBool,
     /// Whether a lease has begun in the generation that the lane is in: a failure gives several signs and moves it once.
     leased: AtomicBool,
     /// What waits for the verdict on the leases that have ended: an `Err` is known only when the test has returned.
@@ -123,6 +125,7 @@ impl Hold {
             thread_name,
             failed: AtomicBool::new(false),
             suspects: Mutex::default(),
+            had_suspects: AtomicBool::new(false),
             leased: AtomicBool::new(false),
             undecided: Mutex::default(),
         }
@@ -163,6 +166,10 @@ impl Hold {
     /// Another thread that unwinds, a task's, is certain: what goes on there is no more of the test's than it tells.
     pub(crate) fn observe(&self) {
         if !thread::panicking() {
+            // What this thread has put in itself it sees, and it takes out no other's.
+            if !self.had_suspects.load(Ordering::SeqCst) {
+                return;
+            }
             let this = this_thread();
             lock(&self.suspects).retain(|suspect| *suspect != this);
         } else if self.runs_on_this_thread() {
@@ -174,6 +181,7 @@ impl Hold {
 
     fn suspect(&self) {
         let this = this_thread();
+        self.had_suspects.store(true, Ordering::SeqCst);
         let mut suspects = lock(&self.suspects);
         if !suspects.contains(&this) {
             suspects.push(this);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::broker::Shape;
 use crate::connection::Connection;
@@ -110,6 +111,12 @@ impl Lease {
         Deadline::after(self.harness.timeout())
     }
 
+    /// A consumer was made or reused, and that took so long.
+    pub(crate) fn got_consumer(&self, _topic: &Topic, is_new: bool, took: Duration) {
+        let counters = self.connection.counters();
+        if is_new { &counters.consumers_made_in } else { &counters.consumers_reused_in }.add(took);
+    }
+
     /// The test waits for Kafka for as long as this lives.
     pub(crate) fn waiting(&self) -> Waiting {
         Waiting::begin(&self.connection)
@@ -176,6 +183,9 @@ impl Lease {
 
     /// A topic that is named and not made: its fence is where it ends now, if it exists.
     pub(crate) fn name(&self, logical: &str) -> Result<Topic> {
+        if let Some(known) = self.topics().get(logical).and_then(|leased| leased.learned.get()) {
+            return Ok(known);
+        }
         let name = self.names.topic(logical)?;
         let leased = self.leased(logical, None)?;
         let deadline = self.deadline();

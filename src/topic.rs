@@ -1,6 +1,6 @@
 //! What a test calls a topic and what the broker calls it; which names Kafka takes.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -87,9 +87,15 @@ impl Names {
     fn topic_with(&self, logical: &str, suffix: &str) -> Result<String> {
         check_part(NamePart::Topic, logical)?;
         let Self { topic_prefix, worker_id, run_id, .. } = self;
-        let mut name = format!("{topic_prefix}-{logical}-{worker_id}-{run_id}");
+        // As much as the longest generation takes: the name is its only allocation.
+        let fixed = "---".len() + "-f4294967295".len();
+        let length = topic_prefix.len() + logical.len() + worker_id.len() + run_id.len() + suffix.len() + fixed;
+        let mut name = String::with_capacity(length);
+        for part in [topic_prefix, "-", logical, "-", worker_id, "-", run_id] {
+            name.push_str(part);
+        }
         if self.generation > 0 {
-            name.push_str(&format!("-f{}", self.generation));
+            let _ = write!(name, "-f{}", self.generation);
         }
         name.push_str(suffix);
         self.check_length(

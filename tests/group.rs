@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use common::mock::{Mock, OFFSET_FETCH};
 use common::{alone, lease, put};
 use rstest::rstest;
 use rstest_kafka::rdkafka::ClientConfig;
+use rstest_kafka::rdkafka::bindings as rdsys;
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rstest_kafka::rdkafka::message::Message;
 use rstest_kafka::{Error, Harness, Kafka, TopicSpec};
@@ -156,6 +158,26 @@ fn each_group_is_new_and_of_its_own_lease() {
         assert!(matches!(kafka.try_group("billing", [&foreign]), Err(Error::Misuse { .. })));
         let none: [&str; 0] = [];
         assert!(matches!(kafka.try_group("billing", none), Err(Error::Misuse { .. })));
+    });
+}
+
+/// The client keeps the coordinator that it was once told; a cluster that starts, or loses a broker, names another.
+#[rstest]
+fn embedded_a_group_whose_coordinator_has_moved_is_found_again() {
+    let _alone = alone();
+    let harness = Harness::builder().topic_prefix("group").embedded_brokers(3).build();
+    lease(&harness, |kafka| {
+        // Which broker it is at first goes by the hash of a name with a random part: among eight it is 1 or 2 for some.
+        // A client keeps the coordinators of ten groups.
+        let groups: Vec<_> = (0..8).map(|_| kafka.group("billing", ["orders"])).collect();
+        let mock = Mock::of(&kafka);
+        for broker in [1, 2] {
+            mock.answer(broker, OFFSET_FETCH, rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1_000);
+        }
+        for group in &groups {
+            mock.set_coordinator(group, 3);
+            assert_eq!(group.lag(), 0);
+        }
     });
 }
 

@@ -312,6 +312,86 @@ fn a_consumer_left_in_a_bad_state_comes_back_clean_or_not_at_all(#[case] spoil: 
     }
 }
 
+/// A consumer rests for a moment where the last test has left it: what comes there meanwhile is before the next fence.
+#[rstest]
+fn what_others_write_while_a_consumer_rests_is_never_seen(#[values(1, 3)] partitions: i32) {
+    let _alone = alone();
+    let harness = builder().partitions(partitions).build();
+    let (name, writer) = lease(&harness, |kafka| {
+        let consumer = kafka.consumer("events");
+        put(&kafka, consumer.topic(), 0, "mine");
+        assert_eq!(consumer.recv().text(), "mine");
+        (consumer.topic().name().to_owned(), kafka.client_config())
+    });
+    let writer: BaseProducer = { writer }.remove("fetch.wait.max.ms").create().unwrap();
+    for round in 0..200 {
+        let stray = round % 4 > 0;
+        if stray {
+            let record = BaseRecord::<str, str>::to(&name).partition(round % partitions).payload("stray");
+            writer.send(record).map_err(|(error, _)| error).unwrap();
+            // Its own flush takes 100 ms, in which the rest is over.
+            while writer.in_flight_count() > 0 {
+                writer.poll(Duration::ZERO);
+            }
+        }
+        lease(&harness, |kafka| {
+            let consumer = kafka.consumer("events");
+            if round % 2 > 0 {
+                put(&kafka, &name, round % partitions, &format!("mine {round}"));
+                assert_eq!(consumer.recv().text(), format!("mine {round}"));
+            }
+            consumer.assert_empty();
+        });
+    }
+    assert_eq!(harness.stats().consumers_made, 1);
+}
+
+/// The process lives on: librdkafka aborts it when a partition is stopped twice at once.
+#[rstest]
+fn a_consumer_that_rests_elsewhere_may_be_unassigned_at_once() {
+    let _alone = alone();
+    let harness = builder().build();
+    for _ in 0..200 {
+        lease(&harness, |kafka| {
+            kafka.send("events", "k", "mine");
+            assert_eq!(kafka.consumer("events").recv().text(), "mine");
+            // It rests behind the message, and is to begin before it.
+            let again = kafka.consumer("events");
+            again.unassign().unwrap();
+            drop(again);
+            assert_eq!(kafka.consumer("events").recv().text(), "mine");
+        });
+    }
+    assert_eq!(harness.stats().consumers_made, 1);
+}
+
+/// The answer to a Fetch that is still out for the place where it was sent would stop the next test's partition.
+#[rstest]
+#[case::assigned(|consumer: &PooledConsumer| {
+    consumer.assign(&list(&[(consumer.topic(), 0, Offset::Offset(1))])).unwrap();
+}, 2)]
+#[case::seeked(|consumer: &PooledConsumer| consumer.seek(consumer.topic(), 0, Offset::Offset(1), LONG).unwrap(), 2)]
+#[case::several_seeked(|consumer: &PooledConsumer| {
+    consumer.seek_partitions(list(&[(consumer.topic(), 0, Offset::Offset(1))]), LONG).unwrap();
+}, 2)]
+#[case::read(|consumer: &PooledConsumer| assert_eq!(consumer.recv().text(), "left"), 1)]
+#[case::drained(|consumer: &PooledConsumer| drop(consumer.drain()), 1)]
+fn a_consumer_that_a_test_has_sent_elsewhere_is_not_reused(
+    #[case] treat: fn(&PooledConsumer),
+    #[case] consumers_made: u64,
+) {
+    let _alone = alone();
+    let harness = builder().build();
+    lease(&harness, |kafka| {
+        let consumer = kafka.consumer("events");
+        put(&kafka, consumer.topic(), 0, "left");
+        put(&kafka, consumer.topic(), 0, "left");
+        treat(&consumer);
+    });
+    lease(&harness, |kafka| kafka.consumer("events").assert_empty());
+    assert_eq!(harness.stats().consumers_made, consumers_made);
+}
+
 /// A transaction's producer, and what it does to a topic; the mock takes transactions, but writes no markers.
 fn writer(kafka: &Kafka, id: &str) -> BaseProducer {
     let mut config = kafka.client_config();

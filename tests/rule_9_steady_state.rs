@@ -5,8 +5,8 @@ mod common;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use common::mock::{LIST_OFFSETS, Mock};
-use common::{alone, lease, put};
+use common::mock::{FETCH, LIST_OFFSETS, Mock};
+use common::{alone, comes_true, lease, put};
 use rstest::rstest;
 use rstest_kafka::{Harness, HarnessBuilder, Kafka, Stats};
 
@@ -97,8 +97,34 @@ fn embedded_a_warm_case_costs_one_offset_request_per_broker(#[case] brokers: usi
     println!("{} cases, requests by their number in the protocol: {requests:?}", CASES - WARM);
     assert_eq!(requests[&LIST_OFFSETS], (CASES - WARM) * brokers);
     // Beside it: Produce (0), Fetch (1), and what clients ask now and then, whatever the number of cases.
-    let others: usize = requests.iter().filter(|(kind, _)| ![0, 1, LIST_OFFSETS].contains(kind)).map(|(_, n)| n).sum();
+    let others: usize =
+        requests.iter().filter(|(kind, _)| ![0, FETCH, LIST_OFFSETS].contains(kind)).map(|(_, n)| n).sum();
     assert!(others < 100, "{requests:?}");
+    drop(harness);
+    Resources::settled();
+}
+
+/// For a moment it stays assigned, so that a test which follows closely finds its Fetch on the way.
+#[rstest]
+fn embedded_an_idle_consumer_soon_fetches_no_more() {
+    let _alone = alone();
+    let harness = Harness::builder().topic_prefix("idle").embedded_brokers(1).build();
+    let mock = lease(&harness, |kafka| {
+        let consumer = kafka.consumer("events");
+        put(&kafka, consumer.topic(), 0, "mine");
+        assert_eq!(consumer.recv().text(), "mine");
+        Mock::of(&kafka)
+    });
+    mock.start_counting();
+    let fetches = || mock.count().get(&FETCH).copied().unwrap_or_default();
+    let is_silent = || {
+        let (before, since) = (fetches(), Instant::now());
+        while since.elapsed() < Duration::from_millis(200) {
+            std::thread::yield_now();
+        }
+        fetches() == before
+    };
+    assert!(comes_true(is_silent));
     drop(harness);
     Resources::settled();
 }

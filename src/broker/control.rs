@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::client::{self, ClientErrors, code_of};
+use super::coordinators::Coordinators;
 use crate::error::{Error, Result};
 use crate::wait::Deadline;
 
@@ -24,6 +25,7 @@ const LOOK_FOR_REFUSALS: Duration = Duration::from_millis(50);
 /// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none takes a lock.
 pub(crate) struct Control {
     client: BaseConsumer<ClientErrors>,
+    pub(super) coordinators: Coordinators,
     broker: String,
 }
 
@@ -44,13 +46,12 @@ impl Control {
         // still open would slip past a fence.
         config.set("isolation.level", "read_uncommitted");
         let client = client::create(&config, ClientErrors::default(), "control client", broker)?;
-        Ok(Self { client, broker: broker.to_owned() })
+        Ok(Self { client, coordinators: Coordinators::new(config, broker), broker: broker.to_owned() })
     }
 
-    /// The same connection under the name that its broker turned out to have.
-    pub(crate) fn renamed(mut self, broker: &str) -> Self {
-        broker.clone_into(&mut self.broker);
-        self
+    /// The same connection once it is known where its broker, which it has started itself, can be reached.
+    pub(crate) fn reached_at(self, config: ClientConfig, broker: &str) -> Self {
+        Self { coordinators: Coordinators::new(config, broker), broker: broker.to_owned(), ..self }
     }
 
     pub(crate) fn client(&self) -> &BaseConsumer<ClientErrors> {

@@ -43,7 +43,9 @@ impl Embedded {
         let bootstrap_servers =
             control.client().client().mock_cluster().map(|mock| mock.bootstrap_servers()).unwrap_or_default();
         let name = format!("embedded broker {bootstrap_servers}");
-        Ok(Self { control: Arc::new(control.renamed(&name)), name, bootstrap_servers, brokers })
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &bootstrap_servers);
+        Ok(Self { control: Arc::new(control.reached_at(config, &name)), name, bootstrap_servers, brokers })
     }
 
     /// Has the mock's thread do something, within the deadline.

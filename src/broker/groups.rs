@@ -10,7 +10,8 @@ use rdkafka::bindings as rdsys;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Control;
+use super::coordinators::Asking;
+use super::{Control, code_of, is_passing, is_unknown_topic};
 use crate::error::Result;
 use crate::wait::Deadline;
 
@@ -65,7 +66,7 @@ impl Control {
     /// Commits offsets for a group that has no member, and thereby makes it.
     pub(crate) fn commit_for(&self, group: &str, offsets: &[PartitionOffset], deadline: Deadline) -> Result<()> {
         let failed = |error| self.failed(format!("commit the fence of group {group:?}"), error);
-        let committed = self.retrying(deadline, || self.alter_offsets(group, offsets, deadline));
+        let committed = self.retrying(deadline, |client| client.alter_offsets(group, offsets, deadline))?;
         committed.map_err(failed)?.into_iter().try_for_each(|(_, error)| error).map_err(failed)
     }
 
@@ -77,7 +78,8 @@ impl Control {
         deadline: Deadline,
     ) -> Result<Vec<PartitionOffset>> {
         let failed = |error| self.failed(format!("read the committed offsets of group {group:?}"), error);
-        let listed = self.retrying(deadline, || self.list_offsets(group, partitions, deadline)).map_err(failed)?;
+        let listed =
+            self.retrying(deadline, |client| client.list_offsets(group, partitions, deadline))?.map_err(failed)?;
         partitions
             .iter()
             .map(|asked| {
@@ -93,29 +95,41 @@ impl Control {
 
     /// The group's state and members. Never to be asked of the embedded broker, which does not know the request.
     pub(crate) fn describe_group(&self, group: &str, deadline: Deadline) -> Result<GroupDescription> {
-        self.describe(group, deadline).map_err(|error| self.failed(format!("describe group {group:?}"), error))
+        self.coordinators
+            .client()?
+            .describe(group, deadline)
+            .map_err(|error| self.failed(format!("describe group {group:?}"), error))
     }
 
-    /// Tries again what fails, as a whole or for a partition, because a coordinator is being found, loads or moves.
+    /// Tries again what fails, as a whole or for a partition, because a coordinator is being found, loads or moves, or has
+    /// not heard of the topic yet.
     fn retrying(
         &self,
         deadline: Deadline,
-        mut call: impl FnMut() -> Result<Vec<Answer>, KafkaError>,
-    ) -> Result<Vec<Answer>, KafkaError> {
-        let passing = |error: &KafkaError| error.rdkafka_error_code().is_some_and(super::is_passing);
+        mut call: impl FnMut(&Asking) -> Result<Vec<Answer>, KafkaError>,
+    ) -> Result<Result<Vec<Answer>, KafkaError>> {
         loop {
-            let outcome = call();
-            let passes = match &outcome {
-                Ok(answers) => answers.iter().any(|(_, answer)| answer.as_ref().is_err_and(passing)),
-                Err(error) => passing(error),
+            let client = self.coordinators.client()?;
+            let outcome = call(&client);
+            let codes: Vec<RDKafkaErrorCode> = match &outcome {
+                Ok(answers) => {
+                    answers.iter().filter_map(|(_, answer)| answer.as_ref().err()).filter_map(code_of).collect()
+                }
+                Err(error) => code_of(error).into_iter().collect(),
             };
+            let passes = codes.iter().any(|code| is_passing(*code) || is_unknown_topic(*code));
             if !passes || deadline.has_passed() {
-                return outcome;
+                return Ok(outcome);
+            }
+            if codes.contains(&RDKafkaErrorCode::NotCoordinator) {
+                self.coordinators.renew(&client);
             }
             deadline.pause(Duration::from_millis(20));
         }
     }
+}
 
+impl Asking {
     fn alter_offsets(
         &self,
         group: &str,

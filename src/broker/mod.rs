@@ -3,6 +3,7 @@
 mod client;
 mod cluster;
 mod control;
+mod coordinators;
 mod embedded;
 mod groups;
 mod java;

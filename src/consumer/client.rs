@@ -10,6 +10,7 @@ use rdkafka::bindings as rdsys;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{Consumer, ConsumerContext as RdConsumerContext, RebalanceProtocol, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::util::AsyncRuntime;
 
 use crate::broker::{Broker, ClientErrors, create_client};
@@ -69,7 +70,7 @@ impl AsyncRuntime for ConsumerRuntime {
 /// After an assignment the first Fetch goes out with the partitions that are ready by then, the others wait for its
 /// answer: at librdkafka's 500 ms a test of three partitions took that long in most cases. A consumer fetches only while
 /// a test holds it, so asking more often costs a broker little.
-const FETCH_WAIT_MS: &str = "5";
+pub(super) const FETCH_WAIT_MS: &str = "5";
 
 pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
     let mut config: ClientConfig = broker.client_config();
@@ -89,8 +90,9 @@ pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
 
 /// Makes a consumer idle, as new; false if that cannot be had and it must be closed.
 ///
-/// A test may have left it paused, assigned to something else, subscribed or broken.
-pub(crate) fn make_idle(client: &PoolClient, topic: &str, partitions: impl IntoIterator<Item = i32>) -> bool {
+/// A test may have left it paused, assigned to something else, subscribed or broken. `starts` is where the crate assigned
+/// it last.
+pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> bool {
     if client.client().fatal_error().is_some() {
         return false;
     }
@@ -101,13 +103,19 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, partitions: impl IntoI
         return false;
     }
     let Ok(assignment) = client.assignment() else { return false };
-    if assignment.elements().iter().any(|element| element.topic() != topic) {
+    // One that the test has assigned may have a Fetch out at an offset that is not there. librdkafka takes the answer to
+    // it for current until it decides on the next Fetch (`rktp_fetch_version`): it would stop the next test's partition.
+    let as_assigned = |element: &TopicPartitionListElem<'_>| {
+        let start = starts.iter().find(|(partition, _)| *partition == element.partition());
+        element.topic() == topic && start.is_some_and(|(_, start)| element.offset() == Offset::Offset(*start))
+    };
+    if !assignment.elements().iter().all(as_assigned) {
         return false;
     }
     // A pause belongs to the partition and outlives the assignment, also one that is over.
     let mut all = TopicPartitionList::new();
-    for partition in partitions {
-        all.add_partition(topic, partition);
+    for (partition, _) in starts {
+        all.add_partition(topic, *partition);
     }
     if client.resume(&all).is_err() {
         return false;
@@ -116,17 +124,54 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, partitions: impl IntoI
     if client.unassign().is_err() {
         return false;
     }
-    // What is left in its queue, such as an old error, is not the next test's.
+    discard_queued(client);
+    true
+}
+
+/// What is left in its queue, such as an old error, is not the next test's.
+pub(super) fn discard_queued(client: &PoolClient) {
     while wait::poll_now(client.recv()).is_some() {}
     client.context().errors().forget();
+}
+
+/// Whether all is well with it, and its queue holds nothing but ends of partitions, which are discarded.
+pub(super) fn has_nothing_queued(client: &PoolClient) -> bool {
+    if client.client().fatal_error().is_some() {
+        return false;
+    }
+    loop {
+        match wait::poll_now(client.recv()) {
+            None => break,
+            Some(Err(KafkaError::PartitionEOF(_))) => {}
+            Some(_) => return false,
+        }
+    }
+    client.context().errors().forget();
     true
+}
+
+/// Per partition what comes next of a consumer that is assigned from `starts` on: rdkafka's `position` asks for the
+/// assignment first, on the consumer's own thread.
+pub(super) fn positions(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> Vec<(i32, i64)> {
+    let mut list = TopicPartitionList::with_capacity(starts.len());
+    for (partition, _) in starts {
+        list.add_partition(topic, *partition);
+    }
+    // SAFETY: the handle and the list are valid for the call, which only writes into the list.
+    unsafe { rdsys::rd_kafka_position(client.client().native_ptr(), list.ptr()) };
+    let next =
+        |(partition, start): &(i32, i64)| match list.find_partition(topic, *partition).map(|found| found.offset()) {
+            Some(Offset::Offset(offset)) => (*partition, offset),
+            _ => (*partition, *start),
+        };
+    starts.iter().map(next).collect()
 }
 
 /// Assigns the partitions at absolute offsets: what was prefetched before is discarded.
 pub(crate) fn assign(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> Result<(), KafkaError> {
     let mut list = TopicPartitionList::with_capacity(starts.len());
     for (partition, offset) in starts {
-        list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset))?;
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
     }
     client.assign(&list)
 }

@@ -2,20 +2,25 @@
 
 mod client;
 mod read;
+mod rest;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::Offset;
+use rdkafka::util::Timeout;
 
 pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
 pub(crate) use self::client::{close_all_at_exit, make};
+pub(crate) use self::rest::IdleConsumer;
 
 use crate::error::{Error, Result};
 use crate::lane;
@@ -57,7 +62,22 @@ pub struct PooledConsumer {
     starts: Mutex<Vec<(i32, i64)>>,
     /// Records that were read and not given out yet, oldest first.
     ahead: Mutex<VecDeque<Record>>,
+    /// Whether the test has sought: an error of the place where it went may still be on its way.
+    sought: AtomicBool,
+    /// Whether the test has had rdkafka's consumer in its hands, and may have paused or assigned it.
+    touched: AtomicBool,
     lease: LeaseGuard,
+}
+
+/// What state a consumer is in that was checked out.
+#[derive(Debug)]
+pub(crate) enum CheckedOut {
+    /// It has never heard of its topic.
+    New,
+    /// It knows its topic and is assigned to nothing.
+    Unassigned,
+    /// It is assigned still, and stands at these offsets.
+    Resting(Vec<(i32, i64)>),
 }
 
 impl PooledConsumer {
@@ -71,10 +91,23 @@ impl PooledConsumer {
         let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
         let key = PoolKey { lane: held.hold().lane(), topic: topic.name().into(), generation: held.names().generation };
         let began = Instant::now();
-        let (client, is_new) = connection.check_out(&key, held.names(), topic.logical_name())?;
+        let (client, state) = connection.check_out(&key, held.names(), topic.logical_name())?;
         let client = ManuallyDrop::new(client);
-        let made = Self { client, topic, starts: Mutex::new(starts.clone()), ahead: Mutex::default(), lease };
-        made.assign(&starts)?;
+        let made = Self {
+            client,
+            topic,
+            starts: Mutex::new(starts.clone()),
+            ahead: Mutex::default(),
+            sought: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
+            lease,
+        };
+        match &state {
+            CheckedOut::Resting(at) if *at == starts => {}
+            CheckedOut::Resting(_) => made.reassign(&starts)?,
+            CheckedOut::New | CheckedOut::Unassigned => made.assign(&starts)?,
+        }
+        let is_new = matches!(state, CheckedOut::New);
         if is_new {
             // A consumer that has never heard of its topic would look for its leader only at the next topic scan, up to
             // a second later.
@@ -83,9 +116,7 @@ impl PooledConsumer {
                 made.lease.lease().connection().broker().control().unreachable(deadline, Some(error))
             })?;
         }
-        let (connection, took) = (made.lease.lease().connection(), began.elapsed());
-        let counters = connection.counters();
-        if is_new { &counters.consumers_made_in } else { &counters.consumers_reused_in }.add(took);
+        made.lease.lease().got_consumer(&made.topic, is_new, began.elapsed());
         Ok(made)
     }
 
@@ -94,9 +125,40 @@ impl PooledConsumer {
         &self.topic
     }
 
+    /// As rdkafka's [`seek`](Consumer::seek), noted: a consumer that was sent elsewhere is not reused.
+    ///
+    /// # Errors
+    /// As rdkafka's.
+    pub fn seek<T: Into<Timeout>>(&self, topic: &str, partition: i32, offset: Offset, timeout: T) -> KafkaResult<()> {
+        self.sought.store(true, Ordering::Relaxed);
+        self.client.seek(topic, partition, offset, timeout)
+    }
+
+    /// As rdkafka's [`seek_partitions`](Consumer::seek_partitions), noted as [`seek`](Self::seek).
+    ///
+    /// # Errors
+    /// As rdkafka's.
+    pub fn seek_partitions<T: Into<Timeout>>(
+        &self,
+        topic_partition_list: TopicPartitionList,
+        timeout: T,
+    ) -> KafkaResult<TopicPartitionList> {
+        self.sought.store(true, Ordering::Relaxed);
+        self.client.seek_partitions(topic_partition_list, timeout)
+    }
+
     fn assign(&self, starts: &[(i32, i64)]) -> Result<()> {
         client::assign(&self.client, self.topic.name(), starts)
             .map_err(|error| self.failed("assign a consumer to", error))
+    }
+
+    /// Assigns it anew: what was fetched and reported before is discarded.
+    ///
+    /// Not in one step: librdkafka 2.12 stops a partition twice, and aborts, when the assignment that replaces another is
+    /// itself taken back before the first stop is done (`rd_kafka_assignment_partition_stopped`).
+    fn reassign(&self, starts: &[(i32, i64)]) -> Result<()> {
+        self.client.unassign().map_err(|error| self.failed("unassign a consumer from", error))?;
+        self.assign(starts)
     }
 
     fn starts(&self) -> MutexGuard<'_, Vec<(i32, i64)>> {
@@ -131,6 +193,17 @@ impl PooledConsumer {
         positions
     }
 
+    /// Makes the consumer fit for the next lease; `None` if that cannot be had and it must be closed.
+    fn make_idle(&self) -> Option<Arc<IdleConsumer>> {
+        let client = &self.client;
+        if !self.touched.load(Ordering::Relaxed) && client::has_nothing_queued(client) {
+            let at = client::positions(client, self.topic.name(), &self.starts());
+            return Some(IdleConsumer::resting(Arc::clone(client), at));
+        }
+        let is_idle = client::make_idle(client, self.topic.name(), &self.starts());
+        is_idle.then(|| IdleConsumer::new(Arc::clone(client)))
+    }
+
     fn failed(&self, what: &str, error: KafkaError) -> Error {
         let broker = self.lease.lease().connection().broker();
         broker.control().failed(format!("{what} topic {:?}", self.topic.name()), error)
@@ -141,6 +214,7 @@ impl Deref for PooledConsumer {
     type Target = PoolClient;
 
     fn deref(&self) -> &PoolClient {
+        self.touched.store(true, Ordering::Relaxed);
         &self.client
     }
 }
@@ -156,18 +230,22 @@ impl Drop for PooledConsumer {
         // First: a drop while unwinding is what shows the failure.
         let lease = self.lease.lease();
         let (connection, hold) = (lease.connection(), lease.hold());
-        // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
-        let client = unsafe { ManuallyDrop::take(&mut self.client) };
-        let partitions: Vec<i32> = self.starts().iter().map(|(partition, _)| *partition).collect();
         // One of an exclusive topic has no later use; one of a failed lease is never handed out again, and while unwinding
         // nothing is asked of its client.
         let current = lease.names().generation == lane::generation_of(hold.lane());
-        let reusable = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
-        if reusable && client::make_idle(&client, self.topic.name(), partitions) {
-            let (lane, generation) = (hold.lane(), lease.names().generation);
-            connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, client);
-        } else {
-            connection.retire([client]);
+        let kept = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
+        let reusable = kept && !self.sought.load(Ordering::Relaxed);
+        let idle = if reusable { self.make_idle() } else { None };
+        // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
+        let client = unsafe { ManuallyDrop::take(&mut self.client) };
+        match idle {
+            Some(idle) => {
+                // First: once it is in the pool somebody may close it, and this must not be the last reference.
+                drop(client);
+                let (lane, generation) = (hold.lane(), lease.names().generation);
+                connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, idle);
+            }
+            None => connection.retire([client]),
         }
     }
 }

@@ -233,7 +233,7 @@ impl PooledConsumer {
             ends[*partition as usize] = *to;
         }
         *self.starts() = starts.clone();
-        self.assign(&starts)?;
+        self.reassign(&starts)?;
         // The first report of an end comes from a fetch that began after the offsets were known.
         let read = self.block_on(self.timeout(), 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await)?;
         Ok(!read.is_empty())
@@ -355,7 +355,7 @@ impl PooledConsumer {
         let assigned = positions.iter().filter(|(.., assigned)| *assigned);
         let starts: Vec<(i32, i64)> = assigned.map(|(partition, position, _)| (*partition, *position)).collect();
         *self.starts() = positions.iter().map(|(partition, position, _)| (*partition, *position)).collect();
-        self.assign(&starts)
+        self.reassign(&starts)
     }
 
     fn take_ahead_up_to(&self, ends: &[i64], read: &mut Vec<Record>) {

@@ -6,8 +6,14 @@ use std::ffi::CString;
 use rstest_kafka::Kafka;
 use rstest_kafka::rdkafka::bindings as rdsys;
 
+/// The number of Fetch requests in the Kafka protocol.
+pub const FETCH: i16 = 1;
+
 /// The number of ListOffsets requests in the Kafka protocol.
 pub const LIST_OFFSETS: i16 = 2;
+
+/// And that of OffsetFetch.
+pub const OFFSET_FETCH: i16 = 9;
 
 /// The mock cluster of a harness that outlives it.
 #[derive(Clone, Copy)]
@@ -22,6 +28,12 @@ impl Mock {
     pub fn of(kafka: &Kafka) -> Self {
         let mock = kafka.mock_cluster();
         assert!(!mock.is_null(), "this test builds an embedded broker");
+        Self(mock)
+    }
+
+    /// # Safety
+    /// The mock cluster outlives it.
+    pub unsafe fn new(mock: *mut rdsys::rd_kafka_mock_cluster_t) -> Self {
         Self(mock)
     }
 
@@ -50,6 +62,21 @@ impl Mock {
         // SAFETY: as above; the name is copied.
         let code = unsafe { rdsys::rd_kafka_mock_partition_set_leader(self.0, topic.as_ptr(), partition, broker) };
         assert_eq!(code, rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
+
+    pub fn set_coordinator(&self, group: &str, broker: i32) {
+        let group = CString::new(group).unwrap();
+        // SAFETY: as above; both strings are copied.
+        let code = unsafe { rdsys::rd_kafka_mock_coordinator_set(self.0, c"group".as_ptr(), group.as_ptr(), broker) };
+        assert_eq!(code, rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
+
+    /// The broker answers its next `count` requests of a kind with an error.
+    pub fn answer(&self, broker: i32, api: i16, error: rdsys::rd_kafka_resp_err_t, count: usize) {
+        for _ in 0..count {
+            // SAFETY: as above; one error with its delay of 0 ms, as the count says.
+            unsafe { rdsys::rd_kafka_mock_broker_push_request_error_rtts(self.0, broker, api, 1, error, 0) };
+        }
     }
 
     /// From now on the broker answers each request so much later.

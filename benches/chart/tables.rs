@@ -1,0 +1,143 @@
+//! The figures as Markdown.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::measured::{EMBEDDED, KAFKA, KAFKA_NO_DELAY, KAFKA_THREE, Measured, shown};
+
+/// The ways to get a test its Kafka, the slowest first: id, and how the README calls it.
+pub const WAYS: [(&str, &str); 7] = [
+    ("classic_3000", "fresh topic, fresh group, `subscribe`, default join delay of 3 s"),
+    ("classic_0", "the same with that delay at 0"),
+    ("kip848", "the same with `group.protocol=consumer`"),
+    ("assign", "fresh topic, fresh consumer, `assign`"),
+    ("consumer", "reused topic, fresh consumer, `assign`"),
+    ("reused", "**reused topic and consumer, fenced: this crate**"),
+    ("raw", "a raw round trip, nothing isolated"),
+];
+
+/// What one case of that way takes on a cluster, in milliseconds; for another join delay it is another cluster.
+pub fn on_kafka(measured: &Measured, way: &str) -> Option<f64> {
+    let of = |broker| measured.number(broker, "cases", way, "median_ms");
+    of(KAFKA).or_else(|| of(KAFKA_NO_DELAY))
+}
+
+pub fn embedded(measured: &Measured, way: &str) -> Option<f64> {
+    measured.number(EMBEDDED, "cases", way, "median_ms")
+}
+
+pub fn readme(measured: &Measured) -> String {
+    let mut text = String::new();
+    if measured.is_short() {
+        text += "\n**From a short run, which only shows how this will look.**\n";
+    }
+    text += "\n![The time that one test case takes, by how it gets its topic and consumer](docs/figures.svg)\n";
+    text += "\nOne test case, with all that it makes, closes and deletes; medians in milliseconds:\n\n";
+    text += "| How the case gets its Kafka | Apache Kafka | embedded broker |\n|---|---:|---:|\n";
+    for (way, label) in WAYS {
+        let mut numbers = [on_kafka(measured, way), embedded(measured, way)].map(shown);
+        if way == "reused" {
+            numbers = numbers.map(|number| format!("**{number}**"));
+        }
+        let _ = writeln!(text, "| {label} | {} | {} |", numbers[0], numbers[1]);
+    }
+    text += "\nA whole test binary of 200 such cases, 8 at once, written four ways (`benches/suite`):\n\n";
+    text += &suites(measured);
+    let _ = writeln!(text, "\n{}.", measured.circumstances());
+    text
+}
+
+fn suites(measured: &Measured) -> String {
+    let mut text = String::from(
+        "| | on | wall s | CPU s | peak MiB | topics made | requests served | left behind |\n|---|---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    let ways = [
+        ("fresh_group", "fresh topic and group each, `subscribe`"),
+        ("fresh_assign", "fresh topic each, `assign`"),
+        ("shared", "one topic for all, each passes over the others'"),
+        ("ours", "**this crate**"),
+    ];
+    for (way, label) in ways {
+        let brokers = [(KAFKA, "Kafka"), (KAFKA_NO_DELAY, "Kafka, join delay 0"), (EMBEDDED, "embedded, join delay 0")];
+        for (broker, name) in brokers {
+            // Where nobody joins a group the delay makes no difference.
+            if broker == KAFKA_NO_DELAY && way != "fresh_group" {
+                continue;
+            }
+            let name = if way == "fresh_group" { name } else { name.split(',').next().unwrap_or(name) };
+            let columns = ["wall_s", "cpu_s", "peak_MiB", "topics_made", "requests", "left_behind"];
+            let numbers = columns.map(|column| shown(measured.number(broker, "suites", way, column)));
+            let _ = writeln!(text, "| {label} | {name} | {} |", numbers.join(" | "));
+        }
+    }
+    text
+}
+
+/// Everything, for `docs/figures.md`.
+pub fn all(measured: &Measured) -> String {
+    let mut text = String::from(
+        "# Figures\n\nWritten by `scripts/chart`, which runs the benchmarks in `benches/` on the embedded broker and on Apache \
+         Kafka.\nDo not edit. What each measures is said at its top; each can be run alone, such as\n`cargo bench --bench cases` \
+         or `scripts/with-kafka -- cargo bench --bench cases`.\n\n",
+    );
+    let _ = writeln!(text, "{}.", measured.circumstances());
+    if measured.is_short() {
+        text += "\n**From a short run, which only shows how this will look.**\n";
+    }
+    text += "\n## Aims\n\n| Benchmark | Figure | on | measured | aim | |\n|---|---|---|---:|---|---|\n";
+    for (broker, bench, report) in measured.reports() {
+        for figure in report["figures"].as_object().into_iter().flat_map(|figures| figures.values()) {
+            let aim = figure["aim"].as_str().unwrap_or_default();
+            if !aim.is_empty() {
+                let verdict = if figure["meets"] == true { "met" } else { "**not met**" };
+                let label = figure["label"].as_str().unwrap_or_default().trim();
+                let value = shown(figure["value"].as_f64());
+                let _ = writeln!(text, "| {bench} | {label} | {} | {value} | {aim} | {verdict} |", name(broker));
+            }
+        }
+    }
+    for (broker, bench, report) in measured.reports() {
+        let _ = writeln!(text, "\n## {bench}, {}\n", name(broker));
+        rows(&mut text, report);
+        for figure in report["figures"].as_object().into_iter().flat_map(|figures| figures.values()) {
+            if figure["aim"] == "" {
+                let label = figure["label"].as_str().unwrap_or_default().trim();
+                let _ = writeln!(text, "\n{label}: {}", shown(figure["value"].as_f64()));
+            }
+        }
+        for skipped in report["skipped"].as_array().into_iter().flatten() {
+            let part = |key: &str| skipped[key].as_str().unwrap_or_default();
+            let _ = writeln!(text, "\nNot measured: {}, {}.", part("id"), part("why"));
+        }
+    }
+    text
+}
+
+fn name(broker: &str) -> &str {
+    match broker {
+        KAFKA => "Kafka",
+        KAFKA_NO_DELAY => "Kafka, join delay 0",
+        KAFKA_THREE => "Kafka, three brokers",
+        other => other,
+    }
+}
+
+/// The lines of a benchmark; a new table where the columns change.
+fn rows(text: &mut String, report: &Value) {
+    let mut last = Vec::new();
+    for row in report["rows"].as_array().into_iter().flatten().filter_map(Value::as_object) {
+        let columns: Vec<&String> = row.keys().filter(|key| !["id", "label"].contains(&key.as_str())).collect();
+        if columns != last {
+            if !last.is_empty() {
+                text.push('\n');
+            }
+            let titles: Vec<String> = columns.iter().map(|column| column.replace('_', " ")).collect();
+            let _ = writeln!(text, "| | {} |\n|---|{}", titles.join(" | "), "---:|".repeat(columns.len()));
+            last = columns.clone();
+        }
+        let numbers: Vec<String> = columns.iter().map(|column| shown(row[*column].as_f64())).collect();
+        let label = row["label"].as_str().unwrap_or_default().trim();
+        let _ = writeln!(text, "| {label} | {} |", numbers.join(" | "));
+    }
+}
