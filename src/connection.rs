@@ -15,6 +15,7 @@ use crate::flight::Flight;
 use crate::ledger::Entry;
 use crate::pool::{Pool, PoolKey};
 use crate::producer::Producer;
+use crate::report::{self, Recorder, Report};
 use crate::stats::{Counters, Stats};
 use crate::sweep::Sweeping;
 use crate::topic::{Fence, Names};
@@ -32,7 +33,9 @@ pub(crate) struct Connection {
     closer: Closer<Arc<PoolClient>>,
     topics: DashMap<String, Arc<MadeTopic>>,
     groups: DashSet<String>,
-    counters: Counters,
+    counters: Arc<Counters>,
+    /// Where a page is to be drawn of what its leases do.
+    recorder: Option<Arc<Recorder>>,
     warm: Flight<()>,
     next_consumer: AtomicU64,
     closing: AtomicBool,
@@ -107,15 +110,20 @@ impl Connection {
             sweeping = is_new.then(|| Sweeping::start(&broker, &cluster_id, config)).flatten();
             state = Some(opened);
         }
+        let (producer, counters) = (Producer::new(Arc::clone(&broker), config.timeout)?, Arc::new(Counters::default()));
         Ok(Self {
-            producer: Producer::new(Arc::clone(&broker), config.timeout)?,
-            broker,
+            producer,
             pool: Pool::new(config.max_idle_consumers),
             open: DashMap::new(),
             closer: Closer::new(),
             topics: reusable(state.as_deref(), deadline),
             groups: DashSet::new(),
-            counters: Counters::default(),
+            recorder: match &config.report {
+                Report::Html(path) => Some(report::recorder(path, config, &counters, broker.name())),
+                _ => None,
+            },
+            counters,
+            broker,
             warm: Flight::default(),
             next_consumer: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -141,6 +149,10 @@ impl Connection {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
     }
 
     pub(crate) fn stats(&self) -> Stats {

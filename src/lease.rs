@@ -15,7 +15,7 @@ use crate::failure;
 use crate::flight::Flight;
 use crate::harness::HarnessInner;
 use crate::lane::Hold;
-use crate::report::Waiting;
+use crate::report::{Had, Trace, Waiting};
 use crate::topic::{Fence, Names, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::wait::Deadline;
 use crate::worker_state::next_exclusive;
@@ -38,6 +38,8 @@ pub(crate) struct Lease {
     topics: Mutex<HashMap<String, Arc<LeasedTopic>>>,
     /// How many guards are alive; the last to go ends the lease.
     guards: AtomicUsize,
+    /// Where the lease is noted for a page.
+    trace: Option<Arc<Trace>>,
 }
 
 /// What a lease knows of one logical topic.
@@ -78,8 +80,14 @@ impl Lease {
         };
         connection.counters().leases.add(1);
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let trace = connection.recorder().map(|recorder| {
+            let test = hold.thread_name();
+            Arc::new(recorder.begin(id, test, names.worker_id.as_str(), names.generation))
+        });
         let lease = Arc::new(Self {
-            id: LeaseId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            id: LeaseId(id),
+            trace,
             harness: Arc::clone(harness),
             connection,
             hold,
@@ -112,14 +120,31 @@ impl Lease {
     }
 
     /// A consumer was made or reused, and that took so long.
-    pub(crate) fn got_consumer(&self, _topic: &Topic, is_new: bool, took: Duration) {
+    pub(crate) fn got_consumer(&self, is_new: bool, took: Duration) {
         let counters = self.connection.counters();
         if is_new { &counters.consumers_made_in } else { &counters.consumers_reused_in }.add(took);
+        if let Some(trace) = &self.trace {
+            trace.consumer(is_new);
+        }
+    }
+
+    /// A service under test has a group now.
+    pub(crate) fn got_group(&self, name: &str) {
+        if let Some(trace) = &self.trace {
+            trace.group(name);
+        }
+    }
+
+    fn got_topic(&self, topic: Topic, had: Had) -> Topic {
+        if let Some(trace) = &self.trace {
+            trace.topic(topic.logical_name(), topic.name(), had);
+        }
+        topic
     }
 
     /// The test waits for Kafka for as long as this lives.
     pub(crate) fn waiting(&self) -> Waiting {
-        Waiting::begin(&self.connection)
+        Waiting::begin(&self.connection, self.trace.as_ref())
     }
 
     fn topics(&self) -> MutexGuard<'_, HashMap<String, Arc<LeasedTopic>>> {
@@ -191,7 +216,7 @@ impl Lease {
         let deadline = self.deadline();
         let learn = || {
             let fence = self.connection.fence_of_name(&name, deadline)?;
-            Ok(self.known(logical, name.clone(), true, fence))
+            Ok(self.got_topic(self.known(logical, name.clone(), true, fence), Had::Named))
         };
         leased.learned.get_or_make(deadline, learn, || self.late(logical))
     }
@@ -229,15 +254,16 @@ impl Lease {
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
         for name in self.shared_names(spec, &shape)? {
-            let (ends, _) = self.connection.make_topic(&name, &shape, deadline)?;
+            let (ends, is_new) = self.connection.make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone.
             if ends.len() == shape.partitions as usize {
-                return Ok(self.known(&spec.logical, name, true, Fence::Offsets(ends)));
+                let had = if is_new { Had::Made } else { Had::Reused };
+                return Ok(self.got_topic(self.known(&spec.logical, name, true, Fence::Offsets(ends)), had));
             }
         }
         let name = self.exclusive_name(spec, leased)?;
         let (ends, _) = self.connection.make_topic(&name, &shape, deadline)?;
-        Ok(self.known(&spec.logical, name, false, Fence::Offsets(ends)))
+        Ok(self.got_topic(self.known(&spec.logical, name, false, Fence::Offsets(ends)), Had::Own))
     }
 
     /// The names under which the worker's leases may share it, unless this one needs a topic of its own.
@@ -295,7 +321,14 @@ impl Lease {
     fn end(&self) {
         let connection = Arc::clone(&self.connection);
         let learned = self.learned();
+        let trace = self.trace.clone();
+        if let Some(trace) = &trace {
+            trace.ended();
+        }
         self.hold.lease_ended(move |failed| {
+            if let Some(trace) = trace {
+                trace.decided(failed);
+            }
             if failed {
                 connection.counters().failed_leases.add(1);
                 learned.iter().for_each(|topic| connection.keep_if_failed(topic.name()));

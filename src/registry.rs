@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, LeftOver};
-use crate::report::{self, Closing, Report};
+use crate::report::{self, Closing, Recorder, Report};
 use crate::stats::Stats;
 use crate::wait::Deadline;
 use crate::worker_state;
@@ -141,19 +141,23 @@ fn empty() {
         }
         let entries = std::mem::take(&mut *REGISTRY.entries());
         let mut summary = REGISTRY.gone().take();
-        if entries.is_empty() && !worker_state::is_any() && summary.is_none() {
+        let pages = report::take_recorders();
+        if entries.is_empty() && !worker_state::is_any() && summary.is_none() && pages.is_empty() {
             return;
         }
         let began = Instant::now();
-        let allowed = entries.iter().map(|entry| entry.exit_deadline).max().unwrap_or_default();
+        let of_pages = pages.iter().map(|page| page.exit_deadline());
+        let allowed = entries.iter().map(|entry| entry.exit_deadline).chain(of_pages).max().unwrap_or_default();
         let deadline = Deadline::after(allowed);
+        // What is closed leaves a tenth of the time to the pages.
+        let for_closing = |allowed: Duration| if pages.is_empty() { allowed } else { allowed * 9 / 10 };
         let (done, all_done) = mpsc::channel();
         // On fresh threads: the exiting one may have lost the thread-locals that waiting needs.
         let mut waiting_for = 0;
         for entry in &entries {
-            let (entry, done) = (entry.clone(), done.clone());
+            let (entry, done, allowed) = (entry.clone(), done.clone(), for_closing(entry.exit_deadline));
             let close = move || {
-                let left = entry.connection.close_at_exit(Deadline::after(entry.exit_deadline));
+                let left = entry.connection.close_at_exit(Deadline::after(allowed));
                 let _ = done.send(left);
                 // The last reference would run Drops that have no deadline.
                 std::mem::forget(entry);
@@ -166,7 +170,8 @@ fn empty() {
         let mut closing = Closing::default();
         for _ in 0..waiting_for {
             // A little more than each was given, so that it can say itself what it left.
-            match all_done.recv_timeout(deadline.remaining() + Duration::from_millis(300)) {
+            let waiting = for_closing(allowed).saturating_sub(began.elapsed()) + Duration::from_millis(300);
+            match all_done.recv_timeout(waiting) {
                 Ok(left) => {
                     tell(&left);
                     closing.consumers += left.closed_consumers as u64;
@@ -188,11 +193,36 @@ fn empty() {
         if let Some(stats) = summary {
             let _ = writeln!(std::io::stderr(), "rstest-kafka: {stats}\n  exit       {closing}");
         }
+        write_pages(pages, closing, deadline);
         std::mem::forget(entries);
     });
     // A panic's payload may panic when dropped, and nothing may leave an exit function.
     if let Err(payload) = outcome {
         std::mem::forget(payload);
+    }
+}
+
+/// On threads of their own: a file system that does not answer holds no exit up.
+fn write_pages(pages: Vec<Arc<Recorder>>, closing: Closing, deadline: Deadline) {
+    let (done, all_done) = mpsc::channel();
+    let mut waiting_for = 0;
+    for page in pages {
+        let done = done.clone();
+        let write = move || {
+            let said = match page.write(closing, deadline) {
+                Ok(path) => format!("the report is in {}", path.display()),
+                Err(reason) => format!("the report could not be written to {reason}"),
+            };
+            let _ = done.send(said);
+        };
+        if thread::Builder::new().name("rstest-kafka report".to_owned()).spawn(write).is_ok() {
+            waiting_for += 1;
+        }
+    }
+    for _ in 0..waiting_for {
+        let said = all_done.recv_timeout(deadline.remaining());
+        let said = said.unwrap_or_else(|_| format!("a report was not written within {:?}", deadline.allowed()));
+        let _ = writeln!(std::io::stderr(), "rstest-kafka: {said}");
     }
 }
 

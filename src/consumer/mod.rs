@@ -116,7 +116,7 @@ impl PooledConsumer {
                 made.lease.lease().connection().broker().control().unreachable(deadline, Some(error))
             })?;
         }
-        made.lease.lease().got_consumer(&made.topic, is_new, began.elapsed());
+        made.lease.lease().got_consumer(is_new, began.elapsed());
         Ok(made)
     }
 

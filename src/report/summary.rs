@@ -30,7 +30,7 @@ impl fmt::Display for Many {
 }
 
 /// What a connection's end came to, or those of all connections of a process.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Closing {
     pub(crate) consumers: u64,
     pub(crate) topics: u64,

@@ -3,22 +3,28 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::recorder::Trace;
 use crate::connection::Connection;
 
 /// A test waits for as long as this lives, also if its future is dropped half way.
 pub(crate) struct Waiting {
     began: Instant,
     connection: Arc<Connection>,
+    trace: Option<Arc<Trace>>,
 }
 
 impl Waiting {
-    pub(crate) fn begin(connection: &Arc<Connection>) -> Self {
-        Self { began: Instant::now(), connection: Arc::clone(connection) }
+    pub(crate) fn begin(connection: &Arc<Connection>, trace: Option<&Arc<Trace>>) -> Self {
+        Self { began: Instant::now(), connection: Arc::clone(connection), trace: trace.cloned() }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.connection.counters().waited.add(self.began.elapsed());
+        let took = self.began.elapsed();
+        self.connection.counters().waited.add(took);
+        if let Some(trace) = &self.trace {
+            trace.waited(took);
+        }
     }
 }
