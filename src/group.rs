@@ -82,6 +82,7 @@ impl Group {
             connection.broker().control().commit_for(&id, &fences, deadline)?;
         }
         held.note_group(&id, &topics);
+        held.got_group(name);
         Ok(Self { parts: Arc::new(GroupParts { id, topics }), lease })
     }
 
@@ -184,6 +185,7 @@ impl Group {
     /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed).
     pub async fn wait_until_consumed_async(&self) -> Result<()> {
         let deadline = self.lease.lease().deadline();
+        let _waiting = self.lease.lease().waiting();
         let mut waiting = Waiting::for_goal(self, self.ends(deadline)?, deadline);
         while let Some(pause) = waiting.look()? {
             futures_timer::Delay::new(pause).await;
@@ -192,6 +194,7 @@ impl Group {
     }
 
     fn wait_for(&self, goal: Vec<PartitionOffset>, deadline: Deadline) -> Result<()> {
+        let _waiting = self.lease.lease().waiting();
         let mut waiting = Waiting::for_goal(self, goal, deadline);
         while let Some(pause) = waiting.look()? {
             deadline.pause(pause);

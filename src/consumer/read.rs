@@ -73,6 +73,7 @@ impl PooledConsumer {
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
     pub async fn try_recv_async(&self) -> Result<Record> {
+        let _waiting = self.lease.lease().waiting();
         let deadline = Deadline::after(self.timeout());
         match wait::timeout(self.next_record(), deadline).await {
             Some(record) => record,
@@ -110,6 +111,7 @@ impl PooledConsumer {
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
     pub async fn try_recv_n_async(&self, n: usize) -> Result<Vec<Record>> {
+        let _waiting = self.lease.lease().waiting();
         let deadline = Deadline::after(self.timeout());
         let mut read = Unread::new(self);
         let outcome = wait::timeout(self.fill(&mut read.records, n), deadline).await;
@@ -137,6 +139,7 @@ impl PooledConsumer {
             return Ok(record);
         }
         // What is ahead already did not match; new messages are put behind it.
+        let _waiting = self.lease.lease().waiting();
         let deadline = Deadline::after(self.timeout());
         loop {
             match wait::block_on(self.next_from_broker(), deadline) {
@@ -206,7 +209,11 @@ impl PooledConsumer {
     #[track_caller]
     pub fn assert_no_more_within(&self, duration: Duration) {
         let deadline = Deadline::after(duration);
-        let come = match wait::block_on(self.next_record(), deadline) {
+        let next = {
+            let _waiting = self.lease.lease().waiting();
+            wait::block_on(self.next_record(), deadline)
+        };
+        let come = match next {
             // Put back, so that the assertion below shows it among the others.
             Some(Ok(record)) => {
                 self.ahead().push_front(record);
@@ -243,6 +250,7 @@ impl PooledConsumer {
         expected: usize,
         reading: impl AsyncFnOnce(&mut Vec<Record>) -> Result<()>,
     ) -> Result<Vec<Record>> {
+        let _waiting = self.lease.lease().waiting();
         let deadline = Deadline::after(timeout);
         let mut read = Unread::new(self);
         let outcome = wait::block_on(reading(&mut read.records), deadline);
