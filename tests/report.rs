@@ -119,7 +119,7 @@ fn page_masked(page: &str) -> Vec<String> {
             return "AXIS".to_owned();
         }
         let line = line.replace(',', " ,");
-        let line = line.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        let line = line.replace('\u{a0}', " ").replace(env!("CARGO_PKG_VERSION"), "VERSION");
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         for at in 0..words.len() {
             if at > 0 && matches!(words[at].as_str(), "ms" | "s") && words[at - 1].parse::<f64>().is_ok() {
@@ -244,6 +244,29 @@ fn child_has_odd_names() {
         let test = || drop(Harness::from_environment().lease().topic("events"));
         std::thread::Builder::new().name(name.to_owned()).spawn(test).unwrap().join().unwrap();
     }
+}
+
+/// Of a harness that works and has a secret in its configuration.
+#[rstest]
+#[case::summary("summary")]
+#[case::page("html:kafka.html")]
+fn no_report_has_a_secret(#[case] report: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = Child::of_tests(&["child_has_a_secret"], 1).env(REPORT, report).in_folder(folder.path()).run();
+    let page = std::fs::read_to_string(folder.path().join("kafka.html")).unwrap_or_default();
+    let said = outcome.exits_with(0).to_string() + &page;
+    assert!(said.contains("1 worker") && said.contains("2 tests on") && !said.contains("hunter2"), "{said}");
+}
+
+#[rstest]
+#[ignore = "the other process of a test above"]
+fn child_has_a_secret() {
+    only_in_a_child();
+    let embedded = Harness::builder().embedded_brokers(1).build();
+    let kafka = embedded.lease();
+    // The same broker as a cluster, which takes properties; it has no admin calls to make a topic with.
+    let secret = Harness::builder().bootstrap_servers(kafka.bootstrap_servers()).property("sasl.password", "hunter2");
+    drop(secret.build().lease());
 }
 
 #[rstest]

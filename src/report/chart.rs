@@ -291,7 +291,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case(0)]
     #[case(1)]
     #[case(150)]
     #[case(7_000)]
@@ -301,7 +300,8 @@ mod tests {
     fn there_are_some_lines_of_time(#[case] length: u64) {
         for zoom in ZOOMS {
             let ticks = ticks(&Span { from: 5, length: length + 1 }, zoom);
-            assert!((1..=7 * zoom as usize).contains(&ticks.len()) && ticks[0] == 0, "{ticks:?}");
+            // Of a run of microseconds there is one for each.
+            assert!(ticks.len() as u64 <= length.max(7 * zoom) && ticks[0] == 0, "{ticks:?}");
         }
     }
 

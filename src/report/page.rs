@@ -1,6 +1,7 @@
 //! The page: one document with everything in it, that needs neither a script nor anything from elsewhere.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::html::{Path, Text};
 use super::run::Run;
@@ -70,9 +71,9 @@ fn figures(out: &mut String, run: &Run) {
         format!("{} made", stats.topics_made),
         format!(
             "in {},<br>{} reused in {}",
-            Took(stats.topics_made_in),
+            unbroken(stats.topics_made_in),
             stats.topics_reused,
-            Took(stats.topics_reused_in)
+            unbroken(stats.topics_reused_in)
         ),
     );
     figure(
@@ -80,9 +81,9 @@ fn figures(out: &mut String, run: &Run) {
         format!("{} made", stats.consumers_made),
         format!(
             "in {},<br>{} reused in {}",
-            Took(stats.consumers_made_in),
+            unbroken(stats.consumers_made_in),
             stats.consumers_reused,
-            Took(stats.consumers_reused_in)
+            unbroken(stats.consumers_reused_in)
         ),
     );
     figure("Saved by reuse", Took(stats.time_saved()).to_string(), "as measured in this run".to_owned());
@@ -92,6 +93,11 @@ fn figures(out: &mut String, run: &Run) {
         format!("{consumers} closed, {topics} and {} deleted", Many(closing.groups, "group"))
     });
     out.push_str("</dl>\n");
+}
+
+/// A duration whose unit stays on its line.
+fn unbroken(took: Duration) -> String {
+    Took(took).to_string().replace(' ', "\u{a0}")
 }
 
 fn failures(out: &mut String, run: &Run) {
