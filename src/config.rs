@@ -469,7 +469,7 @@ mod tests {
     #[case::zero_timeout(Settings { timeout: Some(Duration::ZERO), ..Settings::default() }, "timeout is \"0ns\"")]
     #[case::huge_timeout(Settings { timeout: Some(Duration::MAX), ..Settings::default() }, "timeout is")]
     #[case::no_broker(Settings { embedded_brokers: Some(0), ..Settings::default() }, "embedded_brokers is \"0\"")]
-    #[case::no_page(Settings { report: Some(Report::Html("".into())), ..Settings::default() }, "builder().report is")]
+    #[case::no_page(Settings { report: Some(Report::Html("".into())), ..Settings::default() }, "builder().report: a page takes")]
     #[case::no_server(Settings { bootstrap_servers: Some(" ".into()), ..Settings::default() }, "bootstrap_servers")]
     fn a_builder_value_that_is_not_taken_is_named(#[case] settings: Settings, #[case] says: &str) {
         let message = resolve(settings, []).unwrap_err().to_string();
