@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::wait::Deadline;
 
@@ -68,6 +69,17 @@ impl<T: Send + 'static> Closer<T> {
         true
     }
 
+    /// Waits until fewer than so many wait for a thread; false if the deadline passed first.
+    pub(crate) fn wait_for_room(&self, most: usize, deadline: Deadline) -> bool {
+        while self.shared.lock().waiting.len() >= most {
+            if deadline.has_passed() {
+                return false;
+            }
+            deadline.pause(Duration::from_millis(1));
+        }
+        true
+    }
+
     /// What nobody has begun to close yet.
     pub(crate) fn take_waiting(&self) -> Vec<T> {
         self.shared.lock().waiting.drain(..).collect()
@@ -100,7 +112,6 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
-    use std::time::Duration;
 
     #[test]
     fn what_hangs_or_panics_holds_nothing_up() {

@@ -32,7 +32,8 @@ pub(crate) struct Connection {
     closer: Closer<Arc<PoolClient>>,
     topics: DashMap<String, Arc<MadeTopic>>,
     groups: DashSet<String>,
-    counters: Counters,
+    /// Those of the harness: a connection of one lease counts into the same.
+    counters: Arc<Counters>,
     next_consumer: AtomicU64,
     closing: AtomicBool,
     keep_topics: KeepTopics,
@@ -103,6 +104,28 @@ impl Connection {
             sweeping = is_new.then(|| Sweeping::start(&broker, &cluster_id, config)).flatten();
             state = Some(opened);
         }
+        Self::to(broker, config, state, sweeping, Arc::default(), deadline)
+    }
+
+    /// A connection of one lease to an embedded broker of its own; it counts into the harness's counters.
+    pub(crate) fn of_one_lease(
+        broker: &Arc<Embedded>,
+        config: &Config,
+        harness: &Self,
+        deadline: Deadline,
+    ) -> Result<Self> {
+        let broker: Arc<dyn Broker> = Arc::clone(broker) as _;
+        Self::to(broker, config, None, None, Arc::clone(&harness.counters), deadline)
+    }
+
+    fn to(
+        broker: Arc<dyn Broker>,
+        config: &Config,
+        state: Option<Arc<WorkerState>>,
+        sweeping: Option<Sweeping>,
+        counters: Arc<Counters>,
+        deadline: Deadline,
+    ) -> Result<Self> {
         Ok(Self {
             producer: Producer::new(Arc::clone(&broker), config.timeout)?,
             broker,
@@ -111,7 +134,7 @@ impl Connection {
             closer: Closer::new(),
             topics: reusable(state.as_deref(), deadline),
             groups: DashSet::new(),
-            counters: Counters::default(),
+            counters,
             next_consumer: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             keep_topics: config.keep_topics,
@@ -352,6 +375,15 @@ impl Connection {
         let clients: Vec<_> = clients.into_iter().collect();
         self.counters.consumers_retired.add(clients.len());
         self.closer.close(clients);
+    }
+
+    /// Closes a consumer elsewhere that never was in the pool.
+    pub(crate) fn close_soon(&self, client: Arc<PoolClient>) {
+        if self.is_closing() {
+            std::mem::forget(client);
+        } else {
+            self.closer.close([client]);
+        }
     }
 
     /// A failure has moved a lane: its older consumers are never handed out again.

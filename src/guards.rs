@@ -11,6 +11,7 @@ use rdkafka::producer::future_producer::Delivery;
 use crate::broker::Capabilities;
 use crate::consumer::PooledConsumer;
 use crate::error::{OrRaise, Result};
+use crate::faults::Faults;
 use crate::group::Group;
 use crate::lease::LeaseGuard;
 use crate::stats::Stats;
@@ -206,14 +207,15 @@ impl Kafka {
     {
         let lease = self.lease.lease();
         let topic = lease.resolve(topic.into())?;
-        let producer = lease.connection().producer();
+        let connection = lease.connection();
+        let producer = connection.producer();
         let sendings: Vec<_> = messages
             .into_iter()
             .map(|(key, value)| {
                 producer.enqueue(BaseRecord::to(topic.name()).key(key.as_ref()).payload(value.as_ref()))
             })
             .collect::<Result<_>>()?;
-        lease.connection().counters().messages_sent.add(sendings.len());
+        connection.counters().messages_sent.add(sendings.len());
         let deadline = lease.deadline();
         sendings.into_iter().map(|sending| producer.wait(sending, deadline)).collect()
     }
@@ -256,8 +258,9 @@ impl Kafka {
         V: ToBytes + ?Sized,
     {
         let lease = self.lease.lease();
-        let producer = lease.connection().producer();
-        lease.connection().counters().messages_sent.add(1);
+        let connection = lease.settle("a message");
+        let producer = connection.producer();
+        connection.counters().messages_sent.add(1);
         producer.wait(producer.enqueue(record)?, lease.deadline())
     }
 
@@ -271,15 +274,16 @@ impl Kafka {
         V: ToBytes + ?Sized,
     {
         let lease = self.lease.lease();
-        let producer = lease.connection().producer();
-        lease.connection().counters().messages_sent.add(1);
+        let connection = lease.settle("a message");
+        let producer = connection.producer();
+        connection.counters().messages_sent.add(1);
         let sending = producer.enqueue(record)?;
         producer.wait_async(sending, lease.deadline()).await
     }
 
     /// The addresses of the broker, for a service under test.
     pub fn bootstrap_servers(&self) -> &str {
-        self.lease.lease().connection().broker().bootstrap_servers()
+        self.lease.lease().settle("bootstrap_servers()").broker().bootstrap_servers()
     }
 
     /// A client configuration for a service under test: addresses, security, and on the embedded broker the fetch wait
@@ -288,7 +292,28 @@ impl Kafka {
     /// It holds what the harness was told, passwords too, and no group id. The fetch wait is a consumer's property: a
     /// producer that is made from it says in its log that it ignores it.
     pub fn client_config(&self) -> ClientConfig {
-        self.lease.lease().connection().broker().client_config()
+        self.lease.lease().settle("client_config()").broker().client_config()
+    }
+
+    /// The faults of a broker that this test has for itself: down, slow, answering with errors.
+    ///
+    /// The first call starts an embedded broker for this lease alone, which ends with it: no other test ever feels it. So
+    /// it comes before the test's first topic, and before the address is given out. Later calls give the same broker.
+    ///
+    /// # Panics
+    /// When it cannot be had; [`try_faults`](Self::try_faults) returns that as an error.
+    #[track_caller]
+    pub fn faults(&self) -> Faults {
+        self.try_faults().or_raise()
+    }
+
+    /// As [`faults`](Self::faults).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) on a real cluster, which has no faults on demand
+    /// ([`Capabilities::faults`]); [`Error::Misuse`](crate::Error::Misuse) after the first topic, message or address.
+    pub fn try_faults(&self) -> Result<Faults> {
+        Faults::of(self.lease.clone())
     }
 
     /// What the broker can do.
@@ -303,7 +328,9 @@ impl Kafka {
     #[doc(hidden)]
     pub fn mock_cluster(&self) -> *mut rdsys::rd_kafka_mock_cluster_t {
         // SAFETY: the control client's handle is valid as long as the connection; the call only reads a field of it.
-        unsafe { rdsys::rd_kafka_handle_mock_cluster(self.lease.lease().connection().broker().control().native()) }
+        unsafe {
+            rdsys::rd_kafka_handle_mock_cluster(self.lease.lease().settle("the mock").broker().control().native())
+        }
     }
 
     /// Counts this test as failed, whatever becomes of it: its worker's next test gets the next generation.
@@ -338,7 +365,7 @@ impl Kafka {
 
     /// What this test's harness has made and reused so far, over all its tests.
     pub fn stats(&self) -> Stats {
-        self.lease.lease().connection().stats()
+        self.lease.lease().shared().stats()
     }
 }
 

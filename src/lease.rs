@@ -3,17 +3,20 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 
+use crate::account::{self, Facts, LeasedGroup, Read};
 use crate::broker::Shape;
+use crate::config::FailureAccount;
 use crate::connection::Connection;
 use crate::consumer::PooledConsumer;
 use crate::error::{Error, Result};
 use crate::failure;
+use crate::faults::OwnBroker;
 use crate::flight::Flight;
 use crate::harness::HarnessInner;
-use crate::lane::Hold;
+use crate::lane::{self, Hold};
 use crate::topic::{Fence, Names, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::wait::Deadline;
 use crate::worker_state::next_exclusive;
@@ -30,12 +33,29 @@ thread_local! {
 pub(crate) struct Lease {
     id: LeaseId,
     harness: Arc<HarnessInner>,
-    connection: Arc<Connection>,
+    /// The harness's connection, which all leases have but those that asked for faults.
+    shared: Arc<Connection>,
+    /// Which broker it runs on, settled by the first thing that depends on it.
+    settled: OnceLock<Settled>,
     hold: Arc<Hold>,
     names: Names,
     topics: Mutex<HashMap<String, Arc<LeasedTopic>>>,
+    groups: Mutex<Vec<LeasedGroup>>,
+    /// How far the consumers that are dropped had read.
+    reads: Mutex<Vec<Read>>,
+    account: FailureAccount,
+    /// Whether its account has been told.
+    told: AtomicBool,
     /// How many guards are alive; the last to go ends the lease.
     guards: AtomicUsize,
+}
+
+/// Why a lease runs on the broker that it runs on.
+struct Settled {
+    /// What settled it, for the error of who comes too late.
+    by: &'static str,
+    /// The broker of its own, if it has one.
+    own: Option<OwnBroker>,
 }
 
 /// What a lease knows of one logical topic.
@@ -63,7 +83,7 @@ impl Lease {
         {
             return Ok(guard);
         }
-        failure::watch_panics();
+        failure::watch_panics(tell_of_this_thread);
         let config = harness.config()?;
         let connection = harness.connection()?;
         let hold = Hold::of_this_thread();
@@ -79,10 +99,15 @@ impl Lease {
         let lease = Arc::new(Self {
             id: LeaseId(NEXT.fetch_add(1, Ordering::Relaxed)),
             harness: Arc::clone(harness),
-            connection,
+            shared: connection,
+            settled: OnceLock::new(),
             hold,
             names,
             topics: Mutex::default(),
+            groups: Mutex::default(),
+            reads: Mutex::default(),
+            account: config.failure_account,
+            told: AtomicBool::new(false),
             guards: AtomicUsize::new(1),
         });
         let _ = OF_THREAD.try_with(|leases| leases.borrow_mut().push(Arc::downgrade(&lease)));
@@ -93,8 +118,50 @@ impl Lease {
         &self.harness
     }
 
+    /// Its own connection where it has one, else the harness's.
     pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+        self.own_broker().map_or(&self.shared, OwnBroker::connection)
+    }
+
+    /// As [`connection`](Self::connection), for something that another broker would not know any more: from now on the
+    /// lease stays where it is.
+    pub(crate) fn settle(&self, by: &'static str) -> &Arc<Connection> {
+        self.settled.get_or_init(|| Settled { by, own: None });
+        self.connection()
+    }
+
+    pub(crate) fn own_broker(&self) -> Option<&OwnBroker> {
+        self.settled.get().and_then(|settled| settled.own.as_ref())
+    }
+
+    /// Gives the lease a broker of its own, unless it has one.
+    pub(crate) fn take_own_broker(&self) -> Result<()> {
+        let settled_by = || self.settled.get().map(|settled| (settled.by, settled.own.is_some()));
+        let too_late = |by: &str| {
+            Error::misuse(format!(
+                "faults() came after {by}, which was already of the broker that other tests use too: ask for faults first"
+            ))
+        };
+        match settled_by() {
+            Some((_, true)) => return Ok(()),
+            Some((by, false)) => return Err(too_late(by)),
+            None => {}
+        }
+        let own = OwnBroker::start(self.harness.config()?, &self.shared, self.deadline())?;
+        if let Err(Settled { own: Some(unused), .. }) = self.settled.set(Settled { by: "faults()", own: Some(own) }) {
+            // Another thread of the test was faster.
+            unused.ending().close();
+            return match settled_by() {
+                Some((by, false)) => Err(too_late(by)),
+                _ => Ok(()),
+            };
+        }
+        Ok(())
+    }
+
+    /// The harness's connection, which is not the lease's if it has a broker of its own.
+    pub(crate) fn shared(&self) -> &Connection {
+        &self.shared
     }
 
     pub(crate) fn hold(&self) -> &Hold {
@@ -128,6 +195,7 @@ impl Lease {
 
     pub(crate) fn topic(&self, spec: TopicSpec) -> Result<Topic> {
         spec.check()?;
+        self.settle("a topic");
         if let Some(known) = self.by_full_name(&spec.logical) {
             return Ok(known);
         }
@@ -140,7 +208,7 @@ impl Lease {
         )?;
         if learned.0.fence == Fence::Beginning {
             let shape = self.harness.shape(&spec)?;
-            let make = || self.connection.make_topic(learned.name(), &shape, deadline).map(drop);
+            let make = || self.connection().make_topic(learned.name(), &shape, deadline).map(drop);
             leased.made.get_or_make(deadline, make, || self.late(&spec.logical))?;
         }
         Ok(learned)
@@ -148,6 +216,7 @@ impl Lease {
 
     /// Several, of which those that are not made yet are made in one request.
     pub(crate) fn topics_of(&self, specs: Vec<TopicSpec>) -> Result<Vec<Topic>> {
+        self.settle("a topic");
         let mut ahead: Vec<(String, Shape)> = Vec::with_capacity(specs.len());
         for spec in &specs {
             spec.check()?;
@@ -164,7 +233,7 @@ impl Lease {
                 ahead.push((name, shape));
             }
         }
-        self.connection.make_ahead(&ahead, self.deadline())?;
+        self.connection().make_ahead(&ahead, self.deadline())?;
         specs.into_iter().map(|spec| self.topic(spec)).collect()
     }
 
@@ -174,10 +243,11 @@ impl Lease {
             return Ok(known);
         }
         let name = self.names.topic(logical)?;
+        self.settle("a topic's name");
         let leased = self.leased(logical, None)?;
         let deadline = self.deadline();
         let learn = || {
-            let fence = self.connection.fence_of_name(&name, deadline)?;
+            let fence = self.connection().fence_of_name(&name, deadline)?;
             Ok(self.known(logical, name.clone(), true, fence))
         };
         leased.learned.get_or_make(deadline, learn, || self.late(logical))
@@ -216,14 +286,14 @@ impl Lease {
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
         for name in self.shared_names(spec, &shape)? {
-            let ends = self.connection.make_topic(&name, &shape, deadline)?;
+            let ends = self.connection().make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone.
             if ends.len() == shape.partitions as usize {
                 return Ok(self.known(&spec.logical, name, true, Fence::Offsets(ends)));
             }
         }
         let name = self.exclusive_name(spec, leased)?;
-        let ends = self.connection.make_topic(&name, &shape, deadline)?;
+        let ends = self.connection().make_topic(&name, &shape, deadline)?;
         Ok(self.known(&spec.logical, name, false, Fence::Offsets(ends)))
     }
 
@@ -236,7 +306,7 @@ impl Lease {
             return Ok(Vec::new());
         }
         let mut names = vec![self.names.topic(&spec.logical)?, self.names.topic_in_shape(&spec.logical, shape)?];
-        names.retain(|name| self.connection.shape_of(name).is_none_or(|made| made == *shape));
+        names.retain(|name| self.connection().shape_of(name).is_none_or(|made| made == *shape));
         Ok(names)
     }
 
@@ -264,7 +334,7 @@ impl Lease {
     fn late(&self, logical: &str) -> Error {
         Error::Broker {
             action: format!("make topic {logical:?}"),
-            broker: self.connection.broker().name().to_owned(),
+            broker: self.connection().broker().name().to_owned(),
             advice: format!(
                 "another thread of this test was making it and is not done within {:?}",
                 self.harness.timeout()
@@ -278,10 +348,64 @@ impl Lease {
         self.topics().values().filter_map(|leased| leased.learned.get()).collect()
     }
 
+    /// A group that was made, for the account of a failure.
+    pub(crate) fn note_group(&self, id: &str, topics: &[Topic]) {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.push(LeasedGroup { id: id.to_owned(), topics: topics.to_vec() });
+    }
+
+    /// How far a consumer had read that is dropped, for the account of a failure.
+    pub(crate) fn note_read(&self, topic: &str, next: Vec<(i32, i64)>) {
+        if self.account == FailureAccount::Off {
+            return;
+        }
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        if reads.len() < MOST_READS {
+            reads.push(Read { topic: topic.to_owned(), next });
+        }
+    }
+
+    /// What the account of a failure needs, once; `None` if it has been told or is switched off.
+    fn facts(&self) -> Option<Facts> {
+        if self.account == FailureAccount::Off || self.told.swap(true, Ordering::SeqCst) {
+            return None;
+        }
+        // Not waited for: it is asked for in a panic hook too, whose thread may hold it.
+        let topics = match self.topics.try_lock() {
+            Ok(topics) => topics.values().filter_map(|leased| leased.learned.get()).collect(),
+            Err(TryLockError::Poisoned(topics)) => {
+                topics.into_inner().values().filter_map(|leased| leased.learned.get()).collect()
+            }
+            Err(TryLockError::WouldBlock) => Vec::new(),
+        };
+        Some(Facts {
+            connection: Arc::clone(self.connection()),
+            detail: self.account,
+            names: self.names.clone(),
+            topics,
+            groups: self.groups.try_lock().map(|groups| groups.clone()).unwrap_or_default(),
+            reads: self.reads.try_lock().map(|reads| reads.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Tells the account now if there is a sign of failure, else keeps it ready until the test's thread has ended.
+    fn tell(&self) {
+        let Some(facts) = self.facts() else { return };
+        if self.hold.is_suspect() {
+            account::print(&account::tell(facts));
+        } else {
+            self.hold.keep_untold(move || account::tell(facts));
+        }
+    }
+
     /// The last guard is gone; whether the test failed may show only later.
     fn end(&self) {
-        let connection = Arc::clone(&self.connection);
-        let learned = self.learned();
+        // First: a lease that has failed has its topics deleted, and its own broker closed.
+        self.tell();
+        let connection = Arc::clone(&self.shared);
+        // Topics of a broker of its own end with it.
+        let own = self.own_broker().map(OwnBroker::ending);
+        let learned = if own.is_some() { Vec::new() } else { self.learned() };
         self.hold.lease_ended(move |failed| {
             if failed {
                 connection.counters().failed_leases.add(1);
@@ -291,8 +415,28 @@ impl Lease {
                 let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
                 connection.forget_exclusive(exclusive.collect());
             }
+            // Not before: the account of an `Err` asks it.
+            if let Some(own) = own {
+                own.close();
+            }
         });
     }
+}
+
+/// More consumers than a reader wants to hear of.
+const MOST_READS: usize = 16;
+
+/// The accounts of this thread's test that no drop of its fixtures on this thread will tell: those of leases that have
+/// ended, and of leases whose fixtures were moved to another thread.
+fn tell_of_this_thread() -> String {
+    let untold = lane::untold_of_this_thread().into_iter().map(|telling| telling());
+    let moved = OF_THREAD.try_with(|leases| {
+        let leases = leases.try_borrow().map(|leases| leases.iter().filter_map(Weak::upgrade).collect());
+        leases.unwrap_or_else(|_| Vec::new())
+    });
+    let moved: Vec<Arc<Lease>> = moved.unwrap_or_default();
+    let moved = moved.iter().filter(|lease| lease.hold.was_used_elsewhere());
+    untold.chain(moved.filter_map(|lease| lease.facts()).map(account::tell)).collect()
 }
 
 /// What every fixture and consumer of a test holds; when the last is dropped the lease ends.
@@ -342,7 +486,7 @@ impl fmt::Debug for LeaseGuard {
             .field("worker_id", worker_id)
             .field("run_id", run_id)
             .field("generation", generation)
-            .field("broker", &self.0.connection.broker().name())
+            .field("broker", &self.0.connection().broker().name())
             .finish()
     }
 }

@@ -35,6 +35,7 @@
 //! | have several partitions, or a topic to oneself | [`TopicSpec`] |
 //! | name a topic that the service makes | [`TopicNames`] |
 //! | fail a test by returning an `Err` | [`TestResult`] |
+//! | see how a service takes a fault of its broker | [`Kafka::faults`] |
 //! | configure, or use a second cluster | [`Harness`] |
 //!
 //! # Words
@@ -106,6 +107,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod account;
 mod broker;
 mod closer;
 mod config;
@@ -115,6 +117,7 @@ mod error;
 mod exit_status;
 mod failure;
 mod fault;
+mod faults;
 mod fixtures;
 mod flight;
 mod group;
@@ -136,11 +139,12 @@ mod worker_state;
 
 pub use rdkafka;
 
-pub use crate::broker::Capabilities;
-pub use crate::config::{KeepTopics, Report};
+pub use crate::broker::{Capabilities, Request};
+pub use crate::config::{FailureAccount, KeepTopics, Report};
 pub use crate::consumer::{ConsumerContext, ConsumerRuntime, PoolClient, PooledConsumer};
 pub use crate::error::{Error, GroupLag, LaggingPartition, PartitionState, ReceiveTimeout, Result};
 pub use crate::failure::{TestError, TestResult};
+pub use crate::faults::Faults;
 pub use crate::fixtures::{consumers, kafka, topic_names};
 pub use crate::group::Group;
 pub use crate::guards::{Consumers, Kafka, TopicNames};

@@ -103,6 +103,37 @@ mod own_harness {
     }
 }
 
+mod faults {
+    use std::sync::LazyLock;
+
+    use rstest::{fixture, rstest};
+    use rstest_kafka::rdkafka::error::RDKafkaErrorCode;
+    use rstest_kafka::{Harness, Kafka, Request};
+
+    use super::start_service;
+
+    static EMBEDDED: LazyLock<Harness> = LazyLock::new(|| Harness::builder().embedded_brokers(1).build());
+
+    #[fixture]
+    fn kafka() -> Kafka {
+        EMBEDDED.lease()
+    }
+
+    #[rstest]
+    fn service_tries_a_refused_commit_again(kafka: Kafka) {
+        let faults = kafka.faults(); // before the first topic
+        let orders = kafka.topic("orders");
+        let group = kafka.group("billing", [&orders]);
+        kafka.send(&orders, "key", "value");
+        let commits = faults.requests(Request::OffsetCommit); // the group's fence was one
+        faults.fail_next(Request::OffsetCommit, 2, RDKafkaErrorCode::RequestTimedOut);
+        let service = start_service(kafka.client_config(), &group, &orders);
+        group.wait_until_consumed();
+        assert_eq!(faults.requests(Request::OffsetCommit) - commits, 3); // two refused, one taken
+        service.stop();
+    }
+}
+
 /// Reads one message and commits it; the least that can be called a service.
 struct Service(JoinHandle<()>);
 
@@ -116,7 +147,7 @@ fn start_service(mut config: ClientConfig, group: &str, topic: &str) -> Service 
                 break message.unwrap();
             }
         };
-        consumer.commit_message(&message, CommitMode::Sync).unwrap();
+        while consumer.commit_message(&message, CommitMode::Sync).is_err() {}
     }))
 }
 
@@ -139,7 +170,7 @@ fn lines(code: &str) -> String {
 }
 
 #[rstest]
-#[case::readme(include_str!("../README.md"), 9)]
+#[case::readme(include_str!("../README.md"), 10)]
 #[case::first_page(include_str!("../src/lib.rs"), 1)]
 fn what_is_documented_runs_here(#[case] page: &str, #[case] least: usize) {
     let here = lines(include_str!("newcomer.rs"));

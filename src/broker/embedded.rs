@@ -1,8 +1,9 @@
 //! librdkafka's mock cluster, in this process, on loopback ports that a child process reaches too.
 
+use std::collections::BTreeSet;
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Embedded {
     name: String,
     bootstrap_servers: String,
     brokers: usize,
+    /// The topics of which metadata say an error.
+    pub(super) faulty_topics: Mutex<BTreeSet<String>>,
 }
 
 impl Embedded {
@@ -45,15 +48,22 @@ impl Embedded {
         let name = format!("embedded broker {bootstrap_servers}");
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &bootstrap_servers);
-        Ok(Self { control: Arc::new(control.reached_at(config, &name)), name, bootstrap_servers, brokers })
+        Ok(Self {
+            control: Arc::new(control.reached_at(config, &name)),
+            name,
+            bootstrap_servers,
+            brokers,
+            faulty_topics: Mutex::default(),
+        })
     }
 
     /// Has the mock's thread do something, within the deadline.
     ///
     /// Its thread can miss the wake-up of a command that arrives while it is finishing another one, and then sleeps up
     /// to a second (`rd_kafka_mock_cluster_io_poll` serves its commands before it empties the wake-up pipe). Anything
-    /// on one of its sockets wakes it again: a connection is opened and closed.
-    fn command(
+    /// on one of its sockets wakes it again: a connection is opened and closed. While every broker is down there is no
+    /// such socket, and a second command does it.
+    pub(super) fn command(
         &self,
         command: impl FnOnce(&Control) -> KafkaResult<()> + Send + 'static,
         deadline: Deadline,
@@ -67,23 +77,45 @@ impl Embedded {
                 let _ = done.send(command(&control));
             })
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        let mut nudged = false;
         loop {
             match outcome.recv_timeout(deadline.remaining().min(Duration::from_millis(3))) {
                 Ok(result) => return result,
-                Err(RecvTimeoutError::Timeout) if !deadline.has_passed() => self.wake(),
+                Err(RecvTimeoutError::Timeout) if !deadline.has_passed() => {
+                    if !self.wake() && !nudged {
+                        nudged = self.nudge();
+                    }
+                }
                 Err(_) => return Err(KafkaError::MockCluster(RDKafkaErrorCode::OperationTimedOut)),
             }
         }
     }
 
-    fn wake(&self) {
+    /// Whether there is a socket to do it with.
+    fn wake(&self) -> bool {
         for address in self.bootstrap_servers.split(',') {
             if let Ok(address) = address.parse()
                 && TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok()
             {
-                return;
+                return true;
             }
         }
+        false
+    }
+
+    /// Sends a command that changes nothing: the latency of broker 0, which there is not.
+    fn nudge(&self) -> bool {
+        let control = Arc::clone(&self.control);
+        let nudge = move || {
+            // SAFETY: the mock lives as long as the control client.
+            unsafe { rdsys::rd_kafka_mock_broker_set_rtt(rdsys::rd_kafka_handle_mock_cluster(control.native()), 0, 0) }
+        };
+        thread::Builder::new().name("rstest-kafka mock".to_owned()).stack_size(256 * 1024).spawn(nudge).is_ok()
+    }
+
+    /// How many brokers there are; their ids are 1 to so many.
+    pub(super) fn brokers(&self) -> usize {
+        self.brokers
     }
 
     fn unsupported(&self, what: &str, advice: &str) -> Error {
@@ -112,6 +144,7 @@ impl Broker for Embedded {
             delete_groups: false,
             describe_groups: false,
             topic_config: false,
+            faults: true,
             outlives_process: false,
         }
     }

@@ -5,6 +5,7 @@ mod cluster;
 mod control;
 mod coordinators;
 mod embedded;
+mod faults;
 mod groups;
 mod java;
 mod properties;
@@ -17,6 +18,7 @@ pub(crate) use self::client::{ClientErrors, Secret, code_of, create as create_cl
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::control::{Control, Partitions, is_passing, is_unknown_topic};
 pub(crate) use self::embedded::Embedded;
+pub use self::faults::Request;
 pub(crate) use self::groups::PartitionOffset;
 pub(crate) use self::properties::{Property, read as read_properties};
 
@@ -35,6 +37,8 @@ pub struct Capabilities {
     pub describe_groups: bool,
     /// Topics take configurations such as `cleanup.policy`.
     pub topic_config: bool,
+    /// It gives a test faults on demand ([`Kafka::faults`](crate::Kafka::faults)).
+    pub faults: bool,
     /// It outlives this process, and with it what is not deleted.
     pub outlives_process: bool,
 }

@@ -1,0 +1,256 @@
+//! Faults on demand: a broker for one lease alone, that goes down, is slow and answers with errors when it is told to.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::broker::{Broker, Embedded, Request};
+use crate::closer::Closer;
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::error::{Error, OrRaise, Result};
+use crate::lease::LeaseGuard;
+use crate::wait::Deadline;
+
+/// How many brokers of ended leases may be on their way out before the next one waits for them.
+const MOST_ENDING: usize = 16;
+
+/// How long the end of a broker may take before it is left to whoever still has it.
+const END: Duration = Duration::from_secs(5);
+
+/// Closes the brokers of ended leases off the test's path.
+static ENDING: LazyLock<Closer<Ending>> = LazyLock::new(Closer::new);
+
+/// A broker of one lease, with the connection to it.
+pub(crate) struct OwnBroker {
+    broker: Arc<Embedded>,
+    connection: Arc<Connection>,
+}
+
+impl OwnBroker {
+    pub(crate) fn start(config: &Config, harness: &Connection, deadline: Deadline) -> Result<Self> {
+        if !harness.broker().capabilities().faults {
+            return Err(Error::Unsupported {
+                what: "have faults on demand".to_owned(),
+                broker: harness.broker().name().to_owned(),
+                advice: "the embedded broker can: give these tests a Harness::builder().embedded_brokers(1), or ask \
+                         capabilities().faults first"
+                    .to_owned(),
+            });
+        }
+        ENDING.wait_for_room(MOST_ENDING, deadline);
+        let broker = Arc::new(Embedded::start(config.embedded_brokers)?);
+        broker.count_requests();
+        let connection = Arc::new(Connection::of_one_lease(&broker, config, harness, deadline)?);
+        Ok(Self { broker, connection })
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// What is left to be closed when its lease has ended, or when it was never used.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending { connection: Arc::clone(&self.connection) }
+    }
+}
+
+/// What is left of a lease's own broker; its drop takes it apart.
+pub(crate) struct Ending {
+    connection: Arc<Connection>,
+}
+
+impl Ending {
+    /// Has it go away, off the test's path.
+    pub(crate) fn close(self) {
+        ENDING.close([self]);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let deadline = Deadline::after(END);
+        // Its faults stay as they are: to a member that is just closing a broker must not come back, or librdkafka aborts
+        // the process (2.12.1: `rktp_started` in rd_kafka_assignment_partition_stopped).
+        self.connection.close_idle();
+        self.connection.wait_for_closing(deadline);
+        // The lease lets go of it any moment; whoever is last waits for its clients to end, and that is not to be the test.
+        while Arc::strong_count(&self.connection) > 1 && !deadline.has_passed() {
+            deadline.pause(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The faults of a test's own broker, from [`Kafka::faults`](crate::Kafka::faults): to see how a service takes them.
+///
+/// They are felt by every client of this lease's broker, and by nobody else: the service under test, and the test's own
+/// sending, receiving, topics and groups, which count as requests like any other. So make topics, consumers and groups before the
+/// fault, or let the fault be one that only the service meets, such as a failing [`Request::OffsetCommit`]. All of them end with
+/// the lease.
+///
+/// ```
+/// use rstest_kafka::Request;
+/// use rstest_kafka::rdkafka::error::RDKafkaErrorCode;
+/// use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// # let kafka = harness.lease();
+///
+/// let faults = kafka.faults(); // before the first topic
+/// let orders = kafka.topic("orders");
+/// let consumer = kafka.consumer(&orders);
+///
+/// faults.fail_next(Request::Produce, 2, RDKafkaErrorCode::NotEnoughReplicas);
+///
+/// // The service under test: its client tries again, and again.
+/// let mut config = kafka.client_config();
+/// config.remove("fetch.wait.max.ms"); // a consumer's
+/// let service: BaseProducer = config.set("retry.backoff.ms", "10").create().unwrap();
+/// service.send(BaseRecord::to(&orders).key("k").payload("survives")).unwrap();
+/// service.flush(std::time::Duration::from_secs(5)).unwrap();
+///
+/// assert_eq!(consumer.recv().text(), "survives");
+/// assert_eq!(faults.requests(Request::Produce), 3); // two refused, one taken
+/// ```
+#[must_use = "faults are for the service under test"]
+#[derive(Clone)]
+pub struct Faults {
+    lease: LeaseGuard,
+    broker: Arc<Embedded>,
+}
+
+impl Faults {
+    pub(crate) fn of(lease: LeaseGuard) -> Result<Self> {
+        lease.lease().take_own_broker()?;
+        let own = lease.lease().own_broker().ok_or_else(|| Error::misuse("this lease has no broker of its own"))?;
+        let broker = Arc::clone(&own.broker);
+        Ok(Self { lease, broker })
+    }
+
+    /// Takes a broker down, 1 being the first: it closes every connection and refuses new ones, until
+    /// [`broker_up`](Self::broker_up).
+    ///
+    /// No other broker takes over the partitions that it leads; what was written to them is there again when it is up.
+    ///
+    /// # Panics
+    /// When there is no such broker; [`try_broker_down`](Self::try_broker_down) returns that as an error.
+    #[track_caller]
+    pub fn broker_down(&self, broker: i32) {
+        self.try_broker_down(broker).or_raise();
+    }
+
+    /// As [`broker_down`](Self::broker_down).
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] when there is no such broker, [`Error::Broker`] when it does not do as it is told.
+    pub fn try_broker_down(&self, broker: i32) -> Result<()> {
+        self.broker.set_up(broker, false, self.deadline())
+    }
+
+    /// Brings a broker back, with all that was written to it. Clients find it after their `reconnect.backoff.max.ms` at the
+    /// latest: 10 s for librdkafka's, 500 ms for this crate's.
+    ///
+    /// # Panics
+    /// When there is no such broker; [`try_broker_up`](Self::try_broker_up) returns that as an error.
+    #[track_caller]
+    pub fn broker_up(&self, broker: i32) {
+        self.try_broker_up(broker).or_raise();
+    }
+
+    /// As [`broker_up`](Self::broker_up).
+    ///
+    /// # Errors
+    /// As [`try_broker_down`](Self::try_broker_down).
+    pub fn try_broker_up(&self, broker: i32) -> Result<()> {
+        self.broker.set_up(broker, true, self.deadline())
+    }
+
+    /// From now on every broker sends each answer so much later, in whole milliseconds; zero ends it.
+    ///
+    /// # Panics
+    /// When the broker does not do as it is told; [`try_latency`](Self::try_latency) returns that as an error.
+    #[track_caller]
+    pub fn latency(&self, latency: Duration) {
+        self.try_latency(latency).or_raise();
+    }
+
+    /// As [`latency`](Self::latency).
+    ///
+    /// # Errors
+    /// [`Error::Broker`] when the broker does not do as it is told.
+    pub fn try_latency(&self, latency: Duration) -> Result<()> {
+        self.broker.set_latency(latency, self.deadline())
+    }
+
+    /// The next `n` requests of a kind, whoever sends them, are answered with this error and not carried out.
+    ///
+    /// They come after those that an earlier call has asked for. With
+    /// [`BrokerTransportFailure`](RDKafkaErrorCode::BrokerTransportFailure) the broker closes the connection instead of
+    /// answering.
+    ///
+    /// # Panics
+    /// For an error that no broker answers with; [`try_fail_next`](Self::try_fail_next) returns that as an error.
+    #[track_caller]
+    pub fn fail_next(&self, request: Request, n: usize, error: RDKafkaErrorCode) {
+        self.try_fail_next(request, n, error).or_raise();
+    }
+
+    /// As [`fail_next`](Self::fail_next).
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for an error that no broker answers with, or more than 1,000,000 of them.
+    pub fn try_fail_next(&self, request: Request, n: usize, error: RDKafkaErrorCode) -> Result<()> {
+        self.broker.fail_next(request, n, error)
+    }
+
+    /// From now on metadata say this error of a topic, such as `LeaderNotAvailable` or `TopicAuthorizationFailed`; `None`
+    /// ends it.
+    ///
+    /// # Panics
+    /// For an error that no broker answers with; [`try_topic_error`](Self::try_topic_error) returns that as an error.
+    #[track_caller]
+    pub fn topic_error(&self, topic: &str, error: Option<RDKafkaErrorCode>) {
+        self.try_topic_error(topic, error).or_raise();
+    }
+
+    /// As [`topic_error`](Self::topic_error).
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for an error that no broker answers with, [`Error::Broker`] when it does not do as it is told.
+    pub fn try_topic_error(&self, topic: &str, error: Option<RDKafkaErrorCode>) -> Result<()> {
+        self.broker.set_topic_error(topic, error, self.deadline())
+    }
+
+    /// How many requests of a kind have come since the broker is there, also those that were answered with an error.
+    pub fn requests(&self, request: Request) -> usize {
+        self.broker.requests(request)
+    }
+
+    /// Ends every fault: all brokers are up and answer at once, and no error is left to be answered with.
+    ///
+    /// # Panics
+    /// When the broker does not do as it is told; [`try_clear`](Self::try_clear) returns that as an error.
+    #[track_caller]
+    pub fn clear(&self) {
+        self.try_clear().or_raise();
+    }
+
+    /// As [`clear`](Self::clear).
+    ///
+    /// # Errors
+    /// [`Error::Broker`] when the broker does not do as it is told.
+    pub fn try_clear(&self) -> Result<()> {
+        self.broker.heal(self.deadline())
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.lease.lease().deadline()
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").field("broker", &self.broker.name()).finish_non_exhaustive()
+    }
+}
