@@ -44,11 +44,15 @@ pub fn send(producer: &BaseProducer, topic: &str) {
 
 pub fn receive(consumer: &BaseConsumer) {
     let started = Instant::now();
-    // A poll also ends, without a message, when it has served something else, such as a rebalance.
+    let mut last = None;
+    // A poll also ends, without a message, when it has served something else, such as a rebalance. An error passes, such as
+    // that of a topic which has just been made and is not known to all yet.
     let message = loop {
-        assert!(started.elapsed() < SOON, "no message within {SOON:?}");
-        if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-            break message.unwrap();
+        assert!(started.elapsed() < SOON, "no message within {SOON:?}: {last:?}");
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => break message,
+            Some(Err(error)) => last = Some(error),
+            None => {}
         }
     };
     assert_eq!(message.payload(), Some(&b"v"[..]));
