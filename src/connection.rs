@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dashmap::{DashMap, DashSet};
 
-use crate::broker::{Broker, Cluster, Creation, Embedded, Partitions, Shape};
+use crate::broker::{Broker, Cluster, Creation, Embedded, MOST_CONNECTIONS, Partitions, Shape, connection_of};
 use crate::closer::Closer;
 use crate::config::{Config, KeepTopics};
 use crate::consumer::{self, CheckedOut, IdleConsumer, PoolClient};
@@ -26,7 +26,12 @@ use crate::worker_state::WorkerState;
 /// What one harness has open on its broker.
 pub(crate) struct Connection {
     broker: Arc<dyn Broker>,
-    producer: Producer,
+    producer: Arc<Producer>,
+    /// Those of more lanes than one connection serves, made when they are first needed.
+    more_producers: [Flight<Arc<Producer>>; MOST_CONNECTIONS - 1],
+    timeout: Duration,
+    /// Whether only one lane uses it.
+    of_one_lane: bool,
     pool: Pool<Arc<IdleConsumer>>,
     /// Every consumer that is not closed, also those that a test holds or has leaked: exit closes them too.
     open: DashMap<u64, Weak<PoolClient>>,
@@ -127,7 +132,8 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<Self> {
         let broker: Arc<dyn Broker> = Arc::clone(broker) as _;
-        Self::to(broker, config, None, None, (Arc::clone(&harness.counters), harness.recorder.clone()), deadline)
+        let told = (Arc::clone(&harness.counters), harness.recorder.clone());
+        Ok(Self { of_one_lane: true, ..Self::to(broker, config, None, None, told, deadline)? })
     }
 
     fn to(
@@ -138,9 +144,12 @@ impl Connection {
         (counters, recorder): (Arc<Counters>, Option<Arc<Recorder>>),
         deadline: Deadline,
     ) -> Result<Self> {
-        let producer = Producer::new(Arc::clone(&broker), config.timeout)?;
+        let producer = Arc::new(Producer::new(Arc::clone(&broker), config.timeout)?);
         Ok(Self {
             producer,
+            more_producers: Default::default(),
+            timeout: config.timeout,
+            of_one_lane: false,
             pool: Pool::new(config.max_idle_consumers),
             open: DashMap::new(),
             closer: Closer::new(),
@@ -168,8 +177,14 @@ impl Connection {
         &self.worker_id
     }
 
-    pub(crate) fn producer(&self) -> &Producer {
-        &self.producer
+    /// The producer of a lane.
+    pub(crate) fn producer(&self, lane: usize) -> Result<Arc<Producer>> {
+        let Some(number) = connection_of(lane).checked_sub(1).filter(|_| !self.of_one_lane) else {
+            return Ok(Arc::clone(&self.producer));
+        };
+        let deadline = Deadline::after(self.timeout);
+        let make = || Ok(Arc::new(Producer::new(Arc::clone(&self.broker), self.timeout)?));
+        self.more_producers[number].get_or_make(deadline, make, || self.broker.control().unreachable(deadline, None))
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -199,7 +214,13 @@ impl Connection {
     /// partitions as it has.
     ///
     /// Also says whether it was made here and no lease has had it before.
-    pub(crate) fn make_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<(Vec<i64>, bool)> {
+    pub(crate) fn make_topic(
+        &self,
+        lane: usize,
+        name: &str,
+        shape: &Shape,
+        deadline: Deadline,
+    ) -> Result<(Vec<i64>, bool)> {
         let began = Instant::now();
         let made = self.record_topic(name, Some(shape));
         let make = || {
@@ -216,7 +237,7 @@ impl Connection {
         if is_new { &self.counters.topics_made } else { &self.counters.topics_reused }.add(1);
         loop {
             self.counters.fences.add(1);
-            if let Some(offsets) = self.broker.control().end_offsets(name, partitions, deadline)? {
+            if let Some(offsets) = self.broker.control().end_offsets_for(lane, name, partitions, deadline)? {
                 if !is_new {
                     self.counters.topics_reused_in.add(began.elapsed());
                 }

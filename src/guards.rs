@@ -208,7 +208,7 @@ impl Kafka {
         let lease = self.lease.lease();
         let topic = lease.resolve(topic.into())?;
         let connection = lease.connection();
-        let producer = connection.producer();
+        let producer = connection.producer(lease.hold().lane())?;
         let sendings: Vec<_> = messages
             .into_iter()
             .map(|(key, value)| {
@@ -259,7 +259,7 @@ impl Kafka {
     {
         let lease = self.lease.lease();
         let connection = lease.settle("a message");
-        let producer = connection.producer();
+        let producer = connection.producer(lease.hold().lane())?;
         connection.counters().messages_sent.add(1);
         producer.wait(producer.enqueue(record)?, lease.deadline())
     }
@@ -275,7 +275,7 @@ impl Kafka {
     {
         let lease = self.lease.lease();
         let connection = lease.settle("a message");
-        let producer = connection.producer();
+        let producer = connection.producer(lease.hold().lane())?;
         connection.counters().messages_sent.add(1);
         let sending = producer.enqueue(record)?;
         producer.wait_async(sending, lease.deadline()).await

@@ -4,6 +4,7 @@
 //! behind its long-poll Fetch: 499 ms at librdkafka's default `fetch.wait.max.ms`, against 0.15 ms here.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rdkafka::bindings as rdsys;
@@ -13,6 +14,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::client::{self, ClientErrors, code_of};
 use super::coordinators::Coordinators;
+use super::{MOST_CONNECTIONS, connection_of};
 use crate::error::{Error, Result};
 use crate::wait::Deadline;
 
@@ -25,6 +27,9 @@ const LOOK_FOR_REFUSALS: Duration = Duration::from_millis(50);
 /// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none takes a lock.
 pub(crate) struct Control {
     client: BaseConsumer<ClientErrors>,
+    /// For the end offsets of more lanes than one connection serves, made when they are first needed.
+    more: [OnceLock<Option<BaseConsumer<ClientErrors>>>; MOST_CONNECTIONS - 1],
+    config: ClientConfig,
     pub(super) coordinators: Coordinators,
     broker: String,
 }
@@ -46,12 +51,15 @@ impl Control {
         // still open would slip past a fence.
         config.set("isolation.level", "read_uncommitted");
         let client = client::create(&config, ClientErrors::default(), "control client", broker)?;
-        Ok(Self { client, coordinators: Coordinators::new(config, broker), broker: broker.to_owned() })
+        let coordinators = Coordinators::new(config.clone(), broker);
+        Ok(Self { client, more: Default::default(), config, coordinators, broker: broker.to_owned() })
     }
 
     /// The same connection once it is known where its broker, which it has started itself, can be reached.
-    pub(crate) fn reached_at(self, config: ClientConfig, broker: &str) -> Self {
-        Self { coordinators: Coordinators::new(config, broker), broker: broker.to_owned(), ..self }
+    pub(crate) fn reached_at(self, mut config: ClientConfig, broker: &str) -> Self {
+        config.set("isolation.level", "read_uncommitted");
+        let coordinators = Coordinators::new(config.clone(), broker);
+        Self { config, coordinators, broker: broker.to_owned(), ..self }
     }
 
     pub(crate) fn client(&self) -> &BaseConsumer<ClientErrors> {
@@ -125,12 +133,35 @@ impl Control {
         }
     }
 
+    /// As [`end_offsets`](Self::end_offsets), on the connection of a lane.
+    pub(crate) fn end_offsets_for(
+        &self,
+        lane: usize,
+        topic: &str,
+        partitions: i32,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<i64>>> {
+        let make = || client::create(&self.config, ClientErrors::default(), "control client", &self.broker).ok();
+        let own = connection_of(lane).checked_sub(1).map(|number| self.more[number].get_or_init(make));
+        self.end_offsets_by(own.and_then(Option::as_ref).unwrap_or(&self.client), topic, partitions, deadline)
+    }
+
     /// The end offset of each partition of a topic that has leaders: one request per broker.
     ///
     /// `Ok(None)` when the broker says that there is no such topic.
     pub(crate) fn end_offsets(&self, topic: &str, partitions: i32, deadline: Deadline) -> Result<Option<Vec<i64>>> {
+        self.end_offsets_by(&self.client, topic, partitions, deadline)
+    }
+
+    fn end_offsets_by(
+        &self,
+        client: &BaseConsumer<ClientErrors>,
+        topic: &str,
+        partitions: i32,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<i64>>> {
         loop {
-            let error = match self.ask_end_offsets(topic, partitions, deadline) {
+            let error = match ask_end_offsets(client, topic, partitions, deadline) {
                 Ok(offsets) => return Ok(Some(offsets)),
                 Err(error) => error,
             };
@@ -150,23 +181,6 @@ impl Control {
                 _ => return Err(self.failed(format!("read the end offsets of topic {topic:?}"), error)),
             }
         }
-    }
-
-    fn ask_end_offsets(&self, topic: &str, partitions: i32, deadline: Deadline) -> Result<Vec<i64>, KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(partitions as usize);
-        for partition in 0..partitions {
-            list.add_partition_offset(topic, partition, Offset::End)?;
-        }
-        let answer = self.client.offsets_for_times(list, deadline.remaining())?;
-        let mut offsets = vec![0; partitions as usize];
-        for element in answer.elements_for_topic(topic) {
-            element.error()?;
-            match element.offset() {
-                Offset::Offset(offset) => offsets[element.partition() as usize] = offset,
-                _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable)),
-            }
-        }
-        Ok(offsets)
     }
 
     /// The native handle, for calls that rdkafka does not wrap; valid as long as `self`.
@@ -226,6 +240,28 @@ impl Control {
         while self.client.poll(Duration::ZERO).is_some() {}
         self.client.context().last()
     }
+}
+
+fn ask_end_offsets(
+    client: &BaseConsumer<ClientErrors>,
+    topic: &str,
+    partitions: i32,
+    deadline: Deadline,
+) -> Result<Vec<i64>, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(partitions as usize);
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition, Offset::End)?;
+    }
+    let answer = client.offsets_for_times(list, deadline.remaining())?;
+    let mut offsets = vec![0; partitions as usize];
+    for element in answer.elements_for_topic(topic) {
+        element.error()?;
+        match element.offset() {
+            Offset::Offset(offset) => offsets[element.partition() as usize] = offset,
+            _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable)),
+        }
+    }
+    Ok(offsets)
 }
 
 /// The text of an authentication error may repeat what was sent: only its first sentence, without quoted parts.

@@ -25,6 +25,17 @@ pub(crate) use self::properties::{Property, read as read_properties};
 use crate::error::Result;
 use crate::wait::Deadline;
 
+/// How many lanes share a connection: a broker serves the requests of one in turn, and librdkafka sends a Produce request for
+/// each partition.
+const LANES_OF_A_CONNECTION: usize = 4;
+/// Each is a client with threads of its own, so their number is bounded.
+pub(crate) const MOST_CONNECTIONS: usize = 16;
+
+/// The number of the connection on which a lane sends and asks for fences.
+pub(crate) fn connection_of(lane: usize) -> usize {
+    lane / LANES_OF_A_CONNECTION % MOST_CONNECTIONS
+}
+
 /// What a broker can do; asked of it, never guessed from its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -305,9 +305,10 @@ impl PooledConsumer {
 
     /// The end offset of each partition that the consumer began with; a topic that is gone is an error.
     fn end_offsets(&self, deadline: Deadline) -> Result<Vec<i64>> {
-        let broker = self.lease.lease().connection().broker();
+        let lease = self.lease.lease();
+        let (broker, lane) = (lease.connection().broker(), lease.hold().lane());
         let partitions = self.starts().len() as i32;
-        let ends = broker.control().end_offsets(self.topic().name(), partitions, deadline)?;
+        let ends = broker.control().end_offsets_for(lane, self.topic().name(), partitions, deadline)?;
         ends.ok_or_else(|| {
             let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
             broker.control().failed(format!("read the end offsets of topic {:?}", self.topic().name()), gone)
