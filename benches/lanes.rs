@@ -1,5 +1,6 @@
-//! How many tests a second run where several run at once, each on a lane of its own, and how many raw round trips where as
-//! many are made at once. `cargo bench --bench lanes`.
+//! How many tests a second run where several run at once, each on a lane of its own, beside as many raw round trips at once,
+//! and as many cases by hand: the same three requests one after another, each lane with clients of its own.
+//! `cargo bench --bench lanes`.
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 mod common;
@@ -8,9 +9,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::raw::Raw;
+use common::raw::{OffsetRoundTrip, Raw};
 use common::report::{Bench, Target};
-use common::{SOON, median, reused};
+use common::{median, reused};
 use rstest_kafka::Harness;
 
 const LANES: [usize; 4] = [1, 2, 8, 64];
@@ -50,36 +51,56 @@ impl Turn {
 
 fn main() {
     let Some(mut bench) = Bench::begin("lanes") else { return };
+    // One that panics would be waited for by all the others.
+    let show = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        show(panic);
+        std::process::exit(1);
+    }));
     let harness = bench.harness("bench-lanes");
     for lanes in bench.pick(&LANES[..], &LANES[..3]) {
-        let (rounds, length) = bench.pick((5, Duration::from_millis(400)), (1, Duration::from_millis(50)));
-        let (ours, raw) = rates(&harness, *lanes, rounds, length);
-        let ratio = median(ours.iter().zip(&raw).map(|(ours, raw)| ours / raw));
+        if !bench.wants(&lanes.to_string()) {
+            continue;
+        }
+        let (rounds, length) = bench.pick((5, Duration::from_millis(300)), (1, Duration::from_millis(50)));
+        let rates = rates(&harness, *lanes, rounds, length);
+        let over = |other: usize| median(rates.iter().map(|round| round[0] / round[other]));
         let label = format!("{lanes} at once");
-        let values = [("ours_per_s", median(ours)), ("raw_per_s", median(raw)), ("ours_over_raw", ratio)];
+        let [ours, raw, by_hand] = [0, 1, 2].map(|kind| median(rates.iter().map(|round| round[kind])));
+        let values = [
+            ("ours_per_s", ours),
+            ("raw_per_s", raw),
+            ("by_hand_per_s", by_hand),
+            ("ours_over_raw", over(1)),
+            ("over_by_hand", over(2)),
+        ];
         bench.row(&format!("{lanes}"), &label, &values);
         if *lanes == 64 {
-            bench.figure("64_over_raw", "64 lanes: throughput / raw at 64", ratio, Target::AtLeast(0.8));
+            bench.figure("64_over_raw", "64 lanes: throughput / raw at 64", over(1), Target::AtLeast(0.8));
+            bench.figure("64_over_by_hand", "64 lanes: throughput / by hand at 64", over(2), Target::None);
         }
     }
     bench.end();
 }
 
-/// Cases and raw round trips a second, in turn, so many times.
-fn rates(harness: &Harness, lanes: usize, rounds: usize, length: Duration) -> (Vec<f64>, Vec<f64>) {
-    let turn = || Turn {
+/// Cases, raw round trips and cases by hand a second, in turn, so many times.
+fn rates(harness: &Harness, lanes: usize, rounds: usize, length: Duration) -> Vec<[f64; 3]> {
+    let turns = [(); 3].map(|()| Turn {
         begin: Barrier::new(lanes + 1),
         end: Barrier::new(lanes + 1),
         is_over: AtomicBool::new(false),
         done: AtomicUsize::new(0),
-    };
-    let (ours, raw) = (turn(), turn());
+    });
+    let [ours, raw, by_hand] = &turns;
     let ready = Barrier::new(lanes + 1);
     std::thread::scope(|scope| {
         for _ in 0..lanes {
             scope.spawn(|| {
-                let clients = Raw::new(&harness.lease(), "raw");
+                let kafka = harness.lease();
+                let (clients, offset) = (Raw::new(&kafka, "raw"), OffsetRoundTrip::new(&kafka, &kafka.topic("raw")));
+                drop(kafka);
                 clients.round_trip();
+                offset.ask();
                 clients.pause(true);
                 reused(harness);
                 ready.wait();
@@ -87,13 +108,15 @@ fn rates(harness: &Harness, lanes: usize, rounds: usize, length: Duration) -> (V
                     ours.take(|| reused(harness));
                     clients.pause(false);
                     raw.take(|| clients.round_trip());
+                    by_hand.take(|| {
+                        offset.ask();
+                        clients.acknowledged_round_trip();
+                    });
                     clients.pause(true);
                 }
             });
         }
-        let started = Instant::now();
         ready.wait();
-        assert!(started.elapsed() < SOON, "{lanes} lanes are not ready within {SOON:?}");
-        (0..rounds).map(|_| (ours.time(length), raw.time(length))).unzip()
+        (0..rounds).map(|_| [ours, raw, by_hand].map(|turn| turn.time(length))).collect()
     })
 }

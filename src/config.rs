@@ -31,6 +31,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("MAX_IDLE_CONSUMERS", "a whole number from 0 to 10000"),
     ("KEEP_TOPICS", "never, failed or always"),
     ("REPORT", "off or summary"),
+    ("FAILURE_ACCOUNT", "off, on or long"),
     ("STATE_DIR", "the path of a folder"),
 ];
 
@@ -122,6 +123,35 @@ impl FromStr for KeepTopics {
     }
 }
 
+/// What the output of a failed test ends with.
+///
+/// An account of its topics with their fences, ends and last records, its groups with their lag, and what its consumers
+/// had read. It asks the broker for at most a second, and nothing when a test passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum FailureAccount {
+    /// Nothing.
+    Off,
+    /// The last three records of each partition, and twelve partitions of each topic: the default.
+    #[default]
+    On,
+    /// The last fifty records of each partition, and all partitions.
+    Long,
+}
+
+impl FromStr for FailureAccount {
+    type Err = ();
+
+    fn from_str(value: &str) -> Result<Self, ()> {
+        match value {
+            "off" => Ok(Self::Off),
+            "on" => Ok(Self::On),
+            "long" => Ok(Self::Long),
+            _ => Err(()),
+        }
+    }
+}
+
 /// What is told on stderr at exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -162,6 +192,7 @@ pub(crate) struct Settings {
     pub(crate) max_idle_consumers: Option<usize>,
     pub(crate) keep_topics: Option<KeepTopics>,
     pub(crate) report: Option<Report>,
+    pub(crate) failure_account: Option<FailureAccount>,
     pub(crate) state_dir: Option<PathBuf>,
 }
 
@@ -187,6 +218,7 @@ pub(crate) struct Config {
     pub(crate) max_idle_consumers: usize,
     pub(crate) keep_topics: KeepTopics,
     pub(crate) report: Report,
+    pub(crate) failure_account: FailureAccount,
     pub(crate) state_dir: StateDir,
 }
 
@@ -229,6 +261,7 @@ impl Config {
         let max_idle_variable = number("MAX_IDLE_CONSUMERS", 0..=10_000)?.map(|number| number as usize);
         let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
         let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
+        let account_variable = environment.setting("FAILURE_ACCOUNT", |value| value.parse().ok())?;
         let state_variable = text("STATE_DIR")?.map(PathBuf::from);
         let state_dir = match settings.state_dir.clone().or(state_variable) {
             Some(given) => StateDir::Given(given),
@@ -287,6 +320,7 @@ impl Config {
             max_idle_consumers: settings.max_idle_consumers.or(max_idle_variable).unwrap_or(64),
             keep_topics: settings.keep_topics.or(keep_variable).unwrap_or_default(),
             report: settings.report.or(report_variable).unwrap_or_default(),
+            failure_account: settings.failure_account.or(account_variable).unwrap_or_default(),
             state_dir,
         })
     }

@@ -377,6 +377,15 @@ impl Connection {
         self.closer.close(clients);
     }
 
+    /// Closes a consumer elsewhere that never was in the pool.
+    pub(crate) fn close_soon(&self, client: Arc<PoolClient>) {
+        if self.is_closing() {
+            std::mem::forget(client);
+        } else {
+            self.closer.close([client]);
+        }
+    }
+
     /// A failure has moved a lane: its older consumers are never handed out again.
     pub(crate) fn retire_before(&self, lane: usize, generation: u32) {
         self.retire(clients(self.pool.retire_before(lane, generation)));

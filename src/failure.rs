@@ -2,26 +2,31 @@
 
 use std::fmt;
 use std::panic;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::thread;
 
-use crate::lane;
+use crate::{account, lane};
 
 /// Chains a hook that suspects the panicking thread's test, once per process, at its first lease.
 ///
 /// The hook sees what a drop cannot: a fixture that was moved away or dropped early, an expired sync `#[timeout]`.
-pub(crate) fn watch_panics() {
-    static WATCHING: AtomicBool = AtomicBool::new(false);
+///
+/// `tell` gives the accounts of the test that runs on this thread whose fixtures cannot give them any more.
+pub(crate) fn watch_panics(tell: fn() -> String) {
     // A hook cannot be changed while unwinding; the next lease installs it.
-    if thread::panicking() || WATCHING.swap(true, Ordering::SeqCst) {
+    if thread::panicking() || TELL.set(tell).is_err() {
         return;
     }
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         lane::suspect_this_thread();
         previous(info);
+        account::print(&tell());
     }));
 }
+
+/// Set with the hook.
+static TELL: OnceLock<fn() -> String> = OnceLock::new();
 
 /// The result of a test that uses `?`: an `Err` counts as a failure.
 ///
@@ -79,6 +84,8 @@ impl fmt::Debug for TestError {
             write!(f, "\n  caused by: {error}")?;
             cause = error.source();
         }
-        Ok(())
+        // A part of what the runner prints: what this thread prints by itself meanwhile is not kept with the test.
+        let account = TELL.get().map(|tell| tell()).unwrap_or_default();
+        if account.is_empty() { Ok(()) } else { write!(f, "\n{}", account.trim_end()) }
     }
 }

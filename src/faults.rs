@@ -51,15 +51,22 @@ impl OwnBroker {
         &self.connection
     }
 
-    /// Its lease has ended, or it was never used: it goes away, off the test's path.
-    pub(crate) fn end(&self) {
-        ENDING.close([Ending { connection: Arc::clone(&self.connection) }]);
+    /// What is left to be closed when its lease has ended, or when it was never used.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending { connection: Arc::clone(&self.connection) }
     }
 }
 
 /// What is left of a lease's own broker; its drop takes it apart.
-struct Ending {
+pub(crate) struct Ending {
     connection: Arc<Connection>,
+}
+
+impl Ending {
+    /// Has it go away, off the test's path.
+    pub(crate) fn close(self) {
+        ENDING.close([self]);
+    }
 }
 
 impl Drop for Ending {

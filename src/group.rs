@@ -81,6 +81,7 @@ impl Group {
         if !fences.is_empty() {
             connection.broker().control().commit_for(&id, &fences, deadline)?;
         }
+        held.note_group(&id, &topics);
         Ok(Self { parts: Arc::new(GroupParts { id, topics }), lease })
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Secret, Shape};
-use crate::config::{Config, Environment, KeepTopics, Report, Settings};
+use crate::config::{Config, Environment, FailureAccount, KeepTopics, Report, Settings};
 use crate::connection::Connection;
 use crate::error::{Error, OrRaise, Result};
 use crate::flight::Flight;
@@ -288,6 +288,12 @@ impl HarnessBuilder {
     /// Which topics outlive the process (`RSTEST_KAFKA_KEEP_TOPICS`, default never).
     pub fn keep_topics(mut self, keep: KeepTopics) -> Self {
         self.settings.keep_topics = Some(keep);
+        self
+    }
+
+    /// What the output of a failed test ends with (`RSTEST_KAFKA_FAILURE_ACCOUNT`, default on).
+    pub fn failure_account(mut self, failure_account: FailureAccount) -> Self {
+        self.settings.failure_account = Some(failure_account);
         self
     }
 

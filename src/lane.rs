@@ -87,9 +87,16 @@ pub(crate) struct Hold {
     had_suspects: AtomicBool,
     /// Whether a lease has begun in the generation that the lane is in: a failure gives several signs and moves it once.
     leased: AtomicBool,
+    /// The thread on which something of this test's was used last.
+    last_user: AtomicU64,
+    /// The accounts of leases that ended without a sign of failure: one may still come.
+    untold: Mutex<Vec<Telling>>,
     /// What waits for the verdict on the leases that have ended: an `Err` is known only when the test has returned.
     undecided: Mutex<Vec<Verdict>>,
 }
+
+/// The account of a lease, asked for when its test has failed after all.
+type Telling = Box<dyn FnOnce() -> String + Send>;
 
 /// Told whether the test of a lease that has ended failed.
 type Verdict = Box<dyn FnOnce(bool) + Send>;
@@ -127,6 +134,8 @@ impl Hold {
             suspects: Mutex::default(),
             had_suspects: AtomicBool::new(false),
             leased: AtomicBool::new(false),
+            last_user: AtomicU64::new(this_thread()),
+            untold: Mutex::default(),
             undecided: Mutex::default(),
         }
     }
@@ -137,6 +146,9 @@ impl Hold {
 
     /// The generation that a lease which starts now gets: a failure known by now counts.
     pub(crate) fn generation(&self) -> u32 {
+        // Of those before nobody will ask any more. Dropped outside the lock: they hold what has locks of its own.
+        let untold = std::mem::take(&mut *lock(&self.untold));
+        drop(untold);
         self.decide();
         if self.failed.swap(false, Ordering::SeqCst) {
             lock(&self.suspects).clear();
@@ -165,6 +177,7 @@ impl Hold {
     ///
     /// Another thread that unwinds, a task's, is certain: what goes on there is no more of the test's than it tells.
     pub(crate) fn observe(&self) {
+        self.last_user.store(this_thread(), Ordering::Relaxed);
         if !thread::panicking() {
             // What this thread has put in itself it sees, and it takes out no other's.
             if !self.had_suspects.load(Ordering::SeqCst) {
@@ -194,6 +207,16 @@ impl Hold {
             slot.try_borrow().is_ok_and(|hold| hold.as_deref().is_some_and(|hold| std::ptr::eq(hold, self)))
         });
         own.unwrap_or(false) || (self.thread_name.is_some() && thread::current().name() == self.thread_name.as_deref())
+    }
+
+    /// Whether something of this test's was used last on another thread: its fixtures are not dropped by this one.
+    pub(crate) fn was_used_elsewhere(&self) -> bool {
+        self.last_user.load(Ordering::Relaxed) != this_thread()
+    }
+
+    /// A lease has ended without a sign of failure: if one comes, `telling` gives the account.
+    pub(crate) fn keep_untold(&self, telling: impl FnOnce() -> String + Send + 'static) {
+        lock(&self.untold).push(Box::new(telling));
     }
 
     /// A lease has ended: `verdict` is told whether its test failed, at once if that is certain, else when the test's
@@ -245,20 +268,28 @@ pub(crate) fn generation_of(lane: usize) -> u32 {
 /// The test is found by the thread itself, or by its name, which the body thread of a sync `#[timeout]` shares with the
 /// test's.
 pub(crate) fn suspect_this_thread() {
+    holds_of_this_thread().iter().for_each(|hold| hold.suspect());
+}
+
+/// The accounts that the test of this thread has not told, each to be asked for once.
+pub(crate) fn untold_of_this_thread() -> Vec<Box<dyn FnOnce() -> String + Send>> {
+    holds_of_this_thread().iter().flat_map(|hold| std::mem::take(&mut *lock(&hold.untold))).collect()
+}
+
+fn holds_of_this_thread() -> Vec<Arc<Hold>> {
     let own = OF_THREAD.try_with(|slot| slot.try_borrow().ok().and_then(|hold| hold.clone())).ok().flatten();
     if let Some(hold) = own {
-        hold.suspect();
-        return;
+        return vec![hold];
     }
     let current = thread::current();
-    let Some(name) = current.name() else { return };
-    // Whoever holds this lock calls nothing that could panic, so the panic cannot have come from under it.
+    let Some(name) = current.name() else { return Vec::new() };
+    // Whoever holds this lock calls nothing that could panic, so a panic cannot have come from under it.
     let holds = lock(&HOLDS);
     let named: Vec<Arc<Hold>> =
         holds.iter().filter_map(Weak::upgrade).filter(|hold| hold.thread_name.as_deref() == Some(name)).collect();
     // Dropping the last reference to a hold takes locks of its own.
     drop(holds);
-    named.iter().for_each(|hold| hold.suspect());
+    named
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 
+use crate::account::{self, Facts, LeasedGroup, Read};
 use crate::broker::Shape;
+use crate::config::FailureAccount;
 use crate::connection::Connection;
 use crate::consumer::PooledConsumer;
 use crate::error::{Error, Result};
@@ -14,7 +16,7 @@ use crate::failure;
 use crate::faults::OwnBroker;
 use crate::flight::Flight;
 use crate::harness::HarnessInner;
-use crate::lane::Hold;
+use crate::lane::{self, Hold};
 use crate::topic::{Fence, Names, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::wait::Deadline;
 use crate::worker_state::next_exclusive;
@@ -38,6 +40,12 @@ pub(crate) struct Lease {
     hold: Arc<Hold>,
     names: Names,
     topics: Mutex<HashMap<String, Arc<LeasedTopic>>>,
+    groups: Mutex<Vec<LeasedGroup>>,
+    /// How far the consumers that are dropped had read.
+    reads: Mutex<Vec<Read>>,
+    account: FailureAccount,
+    /// Whether its account has been told.
+    told: AtomicBool,
     /// How many guards are alive; the last to go ends the lease.
     guards: AtomicUsize,
 }
@@ -75,7 +83,7 @@ impl Lease {
         {
             return Ok(guard);
         }
-        failure::watch_panics();
+        failure::watch_panics(tell_of_this_thread);
         let config = harness.config()?;
         let connection = harness.connection()?;
         let hold = Hold::of_this_thread();
@@ -96,6 +104,10 @@ impl Lease {
             hold,
             names,
             topics: Mutex::default(),
+            groups: Mutex::default(),
+            reads: Mutex::default(),
+            account: config.failure_account,
+            told: AtomicBool::new(false),
             guards: AtomicUsize::new(1),
         });
         let _ = OF_THREAD.try_with(|leases| leases.borrow_mut().push(Arc::downgrade(&lease)));
@@ -138,7 +150,7 @@ impl Lease {
         let own = OwnBroker::start(self.harness.config()?, &self.shared, self.deadline())?;
         if let Err(Settled { own: Some(unused), .. }) = self.settled.set(Settled { by: "faults()", own: Some(own) }) {
             // Another thread of the test was faster.
-            unused.end();
+            unused.ending().close();
             return match settled_by() {
                 Some((by, false)) => Err(too_late(by)),
                 _ => Ok(()),
@@ -336,11 +348,63 @@ impl Lease {
         self.topics().values().filter_map(|leased| leased.learned.get()).collect()
     }
 
+    /// A group that was made, for the account of a failure.
+    pub(crate) fn note_group(&self, id: &str, topics: &[Topic]) {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.push(LeasedGroup { id: id.to_owned(), topics: topics.to_vec() });
+    }
+
+    /// How far a consumer had read that is dropped, for the account of a failure.
+    pub(crate) fn note_read(&self, topic: &str, next: Vec<(i32, i64)>) {
+        if self.account == FailureAccount::Off {
+            return;
+        }
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        if reads.len() < MOST_READS {
+            reads.push(Read { topic: topic.to_owned(), next });
+        }
+    }
+
+    /// What the account of a failure needs, once; `None` if it has been told or is switched off.
+    fn facts(&self) -> Option<Facts> {
+        if self.account == FailureAccount::Off || self.told.swap(true, Ordering::SeqCst) {
+            return None;
+        }
+        // Not waited for: it is asked for in a panic hook too, whose thread may hold it.
+        let topics = match self.topics.try_lock() {
+            Ok(topics) => topics.values().filter_map(|leased| leased.learned.get()).collect(),
+            Err(TryLockError::Poisoned(topics)) => {
+                topics.into_inner().values().filter_map(|leased| leased.learned.get()).collect()
+            }
+            Err(TryLockError::WouldBlock) => Vec::new(),
+        };
+        Some(Facts {
+            connection: Arc::clone(self.connection()),
+            detail: self.account,
+            names: self.names.clone(),
+            topics,
+            groups: self.groups.try_lock().map(|groups| groups.clone()).unwrap_or_default(),
+            reads: self.reads.try_lock().map(|reads| reads.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Tells the account now if there is a sign of failure, else keeps it ready until the test's thread has ended.
+    fn tell(&self) {
+        let Some(facts) = self.facts() else { return };
+        if self.hold.is_suspect() {
+            account::print(&account::tell(facts));
+        } else {
+            self.hold.keep_untold(move || account::tell(facts));
+        }
+    }
+
     /// The last guard is gone; whether the test failed may show only later.
     fn end(&self) {
+        // First: a lease that has failed has its topics deleted, and its own broker closed.
+        self.tell();
         let connection = Arc::clone(&self.shared);
         // Topics of a broker of its own end with it.
-        let own = self.own_broker();
+        let own = self.own_broker().map(OwnBroker::ending);
         let learned = if own.is_some() { Vec::new() } else { self.learned() };
         self.hold.lease_ended(move |failed| {
             if failed {
@@ -351,11 +415,28 @@ impl Lease {
                 let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
                 connection.forget_exclusive(exclusive.collect());
             }
+            // Not before: the account of an `Err` asks it.
+            if let Some(own) = own {
+                own.close();
+            }
         });
-        if let Some(own) = own {
-            own.end();
-        }
     }
+}
+
+/// More consumers than a reader wants to hear of.
+const MOST_READS: usize = 16;
+
+/// The accounts of this thread's test that no drop of its fixtures on this thread will tell: those of leases that have
+/// ended, and of leases whose fixtures were moved to another thread.
+fn tell_of_this_thread() -> String {
+    let untold = lane::untold_of_this_thread().into_iter().map(|telling| telling());
+    let moved = OF_THREAD.try_with(|leases| {
+        let leases = leases.try_borrow().map(|leases| leases.iter().filter_map(Weak::upgrade).collect());
+        leases.unwrap_or_else(|_| Vec::new())
+    });
+    let moved: Vec<Arc<Lease>> = moved.unwrap_or_default();
+    let moved = moved.iter().filter(|lease| lease.hold.was_used_elsewhere());
+    untold.chain(moved.filter_map(|lease| lease.facts()).map(account::tell)).collect()
 }
 
 /// What every fixture and consumer of a test holds; when the last is dropped the lease ends.

@@ -107,6 +107,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod account;
 mod broker;
 mod closer;
 mod config;
@@ -139,7 +140,7 @@ mod worker_state;
 pub use rdkafka;
 
 pub use crate::broker::{Capabilities, Request};
-pub use crate::config::{KeepTopics, Report};
+pub use crate::config::{FailureAccount, KeepTopics, Report};
 pub use crate::consumer::{ConsumerContext, ConsumerRuntime, PoolClient, PooledConsumer};
 pub use crate::error::{Error, GroupLag, LaggingPartition, PartitionState, ReceiveTimeout, Result};
 pub use crate::failure::{TestError, TestResult};

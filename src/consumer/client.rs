@@ -88,6 +88,23 @@ pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
     create_client(&config, ConsumerContext::default(), "consumer", broker.name())
 }
 
+/// A consumer for the account of a failure: it reads what is there, and is never handed to a test.
+pub(crate) fn make_reader(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
+    let mut config: ClientConfig = broker.client_config();
+    config
+        .set("client.id", "rstest-kafka-account")
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        // What a transaction has not committed may be the reason for the failure.
+        .set("isolation.level", "read_uncommitted")
+        .set("enable.partition.eof", "true");
+    if config.get("fetch.wait.max.ms").is_none() {
+        config.set("fetch.wait.max.ms", FETCH_WAIT_MS);
+    }
+    create_client(&config, ConsumerContext::default(), "consumer", broker.name())
+}
+
 /// Makes a consumer idle, as new; false if that cannot be had and it must be closed.
 ///
 /// A test may have left it paused, assigned to something else, subscribed or broken. `starts` is where the crate assigned

@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::util::Timeout;
 
 pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
-pub(crate) use self::client::{close_all_at_exit, make};
+pub(crate) use self::client::{close_all_at_exit, make, make_reader};
 pub(crate) use self::rest::IdleConsumer;
 
 use crate::error::{Error, Result};
@@ -189,12 +189,11 @@ impl PooledConsumer {
         positions
     }
 
-    /// Makes the consumer fit for the next lease; `None` if that cannot be had and it must be closed.
-    fn make_idle(&self) -> Option<Arc<IdleConsumer>> {
+    /// Makes the consumer, which reads on at `next`, fit for the next lease; `None` if that cannot be had and it must be closed.
+    fn make_idle(&self, next: &[(i32, i64)]) -> Option<Arc<IdleConsumer>> {
         let client = &self.client;
         if !self.touched.load(Ordering::Relaxed) && client::has_nothing_queued(client) {
-            let at = client::positions(client, self.topic.name(), &self.starts());
-            return Some(IdleConsumer::resting(Arc::clone(client), at));
+            return Some(IdleConsumer::resting(Arc::clone(client), next.to_vec()));
         }
         let is_idle = client::make_idle(client, self.topic.name(), &self.starts());
         is_idle.then(|| IdleConsumer::new(Arc::clone(client)))
@@ -231,7 +230,10 @@ impl Drop for PooledConsumer {
         let current = lease.names().generation == lane::generation_of(hold.lane());
         let kept = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
         let reusable = kept && !self.sought.load(Ordering::Relaxed);
-        let idle = if reusable { self.make_idle() } else { None };
+        // Asked of no broker; what it had read is a part of the account if the test turns out to have failed.
+        let next = client::positions(&self.client, self.topic.name(), &self.starts());
+        let idle = if reusable { self.make_idle(&next) } else { None };
+        lease.note_read(self.topic.name(), next);
         // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
         let client = unsafe { ManuallyDrop::take(&mut self.client) };
         match idle {

@@ -1,0 +1,346 @@
+//! The account of a failure: at the end of a failed test's output, once, in time, and harmless to the reader's terminal.
+
+mod common;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::child::{Child, Outcome, only_in_a_child};
+use common::mock::Mock;
+use common::{alone, lease};
+use rstest::rstest;
+use rstest_kafka::rdkafka::message::{Header, OwnedHeaders};
+use rstest_kafka::rdkafka::producer::BaseRecord;
+use rstest_kafka::{FailureAccount, Harness, Kafka, PooledConsumer, TestResult, TopicSpec, kafka};
+
+/// How each account begins.
+const BEGINS: &str = "rstest-kafka: this test's Kafka when it failed";
+
+/// What a test would wait for a broker.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Runs one child test as a user runs it, with libtest keeping its output.
+fn run(test: &str, variables: &[(&str, &str)]) -> Outcome {
+    let child = Child::with_arguments(&["--exact", "--include-ignored", "--test-threads=1", test]);
+    let child = child.env("COLUMNS", "120").env("RUST_BACKTRACE", "0");
+    variables.iter().fold(child, |child, (name, value)| child.env(name, value)).run()
+}
+
+/// The part of libtest's output that belongs to the test, from the account on; what differs from run to run is masked.
+fn account_of(outcome: &Outcome, test: &str) -> String {
+    let all = outcome.stdout.join("\n");
+    let own = all.split(&format!("---- {test} stdout ----")).nth(1).unwrap_or_else(|| panic!("{outcome}"));
+    let own = own.split("\nfailures:").next().unwrap();
+    assert_eq!(own.matches(BEGINS).count(), 1, "{outcome}");
+    let account = &own[own.find(BEGINS).unwrap()..];
+    assert!(!outcome.stderr.contains(BEGINS), "it is kept with its test: {outcome}");
+    masked(account)
+}
+
+fn masked(account: &str) -> String {
+    let run_id = account.split("run ").nth(1).and_then(|rest| rest.get(..8)).unwrap();
+    let account = account.replace(run_id, "RUN");
+    let broker = account.lines().nth(1).unwrap().split("run RUN, ").nth(1).unwrap();
+    let account = account.replace(broker, "BROKER");
+    let mut lines = Vec::new();
+    for line in account.lines() {
+        let age = line.find(" ago  ").map(|end| (line[..end].trim_end().rfind("  ").unwrap() + 2, end));
+        lines.push(match age {
+            Some((start, end)) => format!("{}AGE{}", line[..start].trim_end().to_owned() + "  ", &line[end..]),
+            None => line.to_owned(),
+        });
+    }
+    lines.join("\n").trim_end().to_owned()
+}
+
+#[rstest]
+fn it_shows_the_topics_the_records_the_reads_and_the_groups() {
+    let test = "child::asserts_on_much";
+    let shown = account_of(&run(test, &[]), test);
+    let expected = r#"rstest-kafka: this test's Kafka when it failed
+  worker main, generation 0, run RUN, BROKER
+  topic account-orders-main-RUN: 8 written since its fence
+    partition 1: fence 1, end 6
+      … 2 before
+           3  AGE ago  key k  3
+           4  AGE ago  no key  tombstone
+           5  AGE ago  key 0xff00  trace=a1  span=none  0xfffe
+    partition 2: fence 0, end 3
+           0  AGE ago  key ""  ""
+           1  AGE ago  key k  \u{1b}[2Jgone\r\n
+           2  AGE ago  key k  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+    partition 0: fence 0, end 0
+    a consumer had read partition 0 up to 0, 1 up to 3, 2 up to 0
+  topic account-quiet-main-RUN: nothing was written since its fence
+    partition 0: fence 0, end 0
+  group test-consumer-main-RUN-billing-0-0: lag 8
+    account-orders-main-RUN [1]: committed 1, end 6
+    account-orders-main-RUN [2]: committed 0, end 3"#;
+    let cut = |text: &str| text.lines().map(|line| line.trim_end_matches(['x', '…']).to_owned()).collect::<Vec<_>>();
+    assert_eq!(cut(&shown), cut(expected), "\n{shown}");
+    assert!(shown.contains("xxx…"), "a long line is cut: {shown}");
+}
+
+#[rstest]
+#[case("child::panics")]
+#[case("child::returns_an_err")]
+#[case("child::drops_its_fixture_first")]
+#[case("child::moves_its_fixture_away")]
+#[case("child::is_timed_out")]
+#[case("child::is_timed_out_async")]
+#[case("child::panics_in_a_thread_that_it_joins")]
+#[case("child::panics_in_a_task")]
+#[case("child::is_marked")]
+fn each_way_of_failing_is_told_once(#[case] test: &str) {
+    let shown = account_of(&run(test, &[]), test);
+    assert!(shown.contains(": 1 written since its fence\n    partition 0: fence 0, end 1\n"), "{shown}");
+    assert!(shown.contains("AGE ago  key k  what was sent"), "{shown}");
+}
+
+#[rstest]
+#[case::one_that_passes("child::passes")]
+#[case::one_that_catches_its_own_panic("child::catches_a_panic")]
+#[case::one_that_handles_its_err("child::handles_an_err")]
+#[case::one_that_is_to_panic("child::is_to_panic")]
+fn of_a_test_that_passes_nothing_is_shown(#[case] test: &str) {
+    let outcome = run(test, &[]);
+    outcome.exits_with(0);
+    assert!(!outcome.stdout.join("\n").contains(BEGINS) && !outcome.stderr.contains(BEGINS), "{outcome}");
+}
+
+#[rstest]
+fn it_is_off_or_longer_by_configuration() {
+    let test = "child::sends_twenty_to_each_of_twenty_partitions";
+    let lines = |value| account_of(&run(test, &[("RSTEST_KAFKA_FAILURE_ACCOUNT", value)]), test).lines().count();
+    assert!(lines("on") < 70, "{}", lines("on"));
+    assert!(lines("long") > 400, "{}", lines("long"));
+    let off = run(test, &[("RSTEST_KAFKA_FAILURE_ACCOUNT", "off")]);
+    off.exits_with(101);
+    assert!(!format!("{off}").contains(BEGINS), "{off}");
+    let unknown = run(test, &[("RSTEST_KAFKA_FAILURE_ACCOUNT", "verbose")]);
+    assert!(format!("{unknown}").contains("off, on or long"), "{unknown}");
+}
+
+#[rstest]
+fn embedded_a_broker_that_does_not_answer_is_told_and_not_waited_for() {
+    let test = "child::loses_its_broker";
+    let began = Instant::now();
+    let shown = account_of(&run(test, &[]), test);
+    assert!(shown.contains("did not answer"), "{shown}");
+    assert!(began.elapsed() < LONG / 2, "it took {:?}", began.elapsed());
+}
+
+/// Its broker is there until the test's verdict is.
+#[rstest]
+fn embedded_the_err_of_a_test_with_a_broker_of_its_own_is_told() {
+    let test = "child::returns_an_err_on_a_broker_of_its_own";
+    let shown = account_of(&run(test, &[]), test);
+    assert!(shown.contains("AGE ago  key k  what was sent"), "{shown}");
+}
+
+#[rstest]
+fn embedded_a_test_that_passes_asks_nothing_for_it() {
+    let _alone = alone();
+    let counted = |account| {
+        let harness = Harness::builder().topic_prefix("asks").embedded_brokers(1).failure_account(account).build();
+        let case = || {
+            lease(&harness, |kafka| kafka.send("events", "k", "v"));
+        };
+        (0..20).for_each(|_| case());
+        let mock = lease(&harness, |kafka| Mock::of(&kafka));
+        mock.start_counting();
+        (0..100).for_each(|_| case());
+        // Produce and ListOffsets; what clients ask now and then is not the account's.
+        [0, 1, 2, 9].map(|kind| mock.count().get(&kind).copied().unwrap_or_default())
+    };
+    assert_eq!(counted(FailureAccount::Long), [100, 0, 100, 0]);
+}
+
+mod child {
+    use super::*;
+
+    static ACCOUNT: LazyLock<Harness> = LazyLock::new(|| Harness::builder().topic_prefix("account").build());
+
+    fn sent(kafka: &Kafka) -> PooledConsumer {
+        only_in_a_child();
+        let consumer = kafka.consumer("events");
+        kafka.send("events", "k", "what was sent");
+        consumer
+    }
+
+    #[rstest]
+    #[ignore = "run by it_shows_the_topics_the_records_the_reads_and_the_groups"]
+    fn asserts_on_much() {
+        only_in_a_child();
+        let spec = || TopicSpec::new("orders").partitions(3);
+        let before = |kafka: Kafka| {
+            let orders = kafka.topic(spec());
+            kafka.send_record(BaseRecord::<str, str>::to(&orders).partition(1).payload("left"));
+        };
+        lease(&ACCOUNT, before);
+        let kafka = ACCOUNT.lease();
+        let (orders, _quiet) = (kafka.topic(spec()), kafka.topic("quiet"));
+        let consumer = kafka.consumer(&orders);
+        let group = kafka.group("billing", [&orders]);
+        let put = |partition: i32, key: &[u8], value: &[u8], headers| {
+            let record = BaseRecord::to(&orders).partition(partition).key(key).payload(value).headers(headers);
+            kafka.send_record(record);
+        };
+        for n in ["1", "2", "3"] {
+            put(1, b"k", n.as_bytes(), OwnedHeaders::new());
+        }
+        assert_eq!(consumer.recv_n(2).len(), 2);
+        kafka.send_record(BaseRecord::<[u8], [u8]>::to(&orders).partition(1));
+        let trace = Header { key: "trace", value: Some("a1") };
+        let span = Header { key: "span", value: None::<&str> };
+        put(1, &[0xff, 0], &[0xff, 0xfe], OwnedHeaders::new().insert(trace).insert(span));
+        put(2, b"", b"", OwnedHeaders::new());
+        put(2, b"k", b"\x1b[2Jgone\r\n", OwnedHeaders::new());
+        put(2, b"k", "x".repeat(1_000).as_bytes(), OwnedHeaders::new());
+        assert_eq!(group.lag(), 0);
+    }
+
+    #[rstest]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    fn panics(kafka: Kafka) {
+        let _consumer = sent(&kafka);
+        panic!("as it must");
+    }
+
+    #[rstest]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    fn returns_an_err(kafka: Kafka) -> TestResult {
+        let _: u32 = sent(&kafka).recv().text().parse()?;
+        Ok(())
+    }
+
+    #[rstest]
+    #[ignore = "run by embedded_the_err_of_a_test_with_a_broker_of_its_own_is_told"]
+    fn returns_an_err_on_a_broker_of_its_own() -> TestResult {
+        only_in_a_child();
+        let harness = Harness::builder().topic_prefix("own").embedded_brokers(1).build();
+        let kafka = harness.lease();
+        let _faults = kafka.faults();
+        let _: u32 = sent(&kafka).recv().text().parse()?;
+        Ok(())
+    }
+
+    #[rstest]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    fn drops_its_fixture_first(kafka: Kafka) {
+        drop(sent(&kafka));
+        drop(kafka);
+        panic!("as it must");
+    }
+
+    #[rstest]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    fn moves_its_fixture_away(kafka: Kafka) {
+        let moved = thread::spawn(move || {
+            let consumer = sent(&kafka);
+            (kafka, consumer)
+        });
+        std::mem::forget(moved.join().unwrap());
+        panic!("as it must");
+    }
+
+    #[rstest]
+    #[timeout(Duration::from_millis(500))]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    fn is_timed_out(kafka: Kafka) {
+        let _consumer = sent(&kafka);
+        loop {
+            thread::park();
+        }
+    }
+
+    #[rstest]
+    #[timeout(Duration::from_millis(500))]
+    #[tokio::test]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    async fn is_timed_out_async(kafka: Kafka) {
+        let _consumer = sent(&kafka);
+        std::future::pending::<()>().await;
+    }
+
+    #[rstest]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    fn panics_in_a_thread_that_it_joins(kafka: Kafka) {
+        let _consumer = sent(&kafka);
+        thread::spawn(|| panic!("as it must")).join().unwrap();
+    }
+
+    #[rstest]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    async fn panics_in_a_task(kafka: Kafka) {
+        let _consumer = sent(&kafka);
+        tokio::spawn(async { panic!("as it must") }).await.unwrap();
+    }
+
+    #[rstest]
+    #[ignore = "run by each_way_of_failing_is_told_once"]
+    fn is_marked(kafka: Kafka) {
+        let _consumer = sent(&kafka);
+        kafka.mark_failed();
+        drop(_consumer);
+        drop(kafka);
+        // So that libtest shows what it has kept; the account stands there by then.
+        panic!("as it must");
+    }
+
+    #[rstest]
+    #[ignore = "run by of_a_test_that_passes_nothing_is_shown"]
+    fn passes(kafka: Kafka) {
+        let _consumer = sent(&kafka);
+    }
+
+    #[rstest]
+    #[ignore = "run by of_a_test_that_passes_nothing_is_shown"]
+    fn catches_a_panic(kafka: Kafka) {
+        let consumer = sent(&kafka);
+        panic::catch_unwind(AssertUnwindSafe(|| panic!("as it must"))).unwrap_err();
+        assert_eq!(consumer.recv().text(), "what was sent");
+    }
+
+    #[rstest]
+    #[ignore = "run by of_a_test_that_passes_nothing_is_shown"]
+    fn handles_an_err(kafka: Kafka) -> TestResult {
+        let parsed = || -> TestResult<u32> { Ok(sent(&kafka).recv().text().parse()?) };
+        println!("{:?}", parsed().unwrap_err());
+        Ok(())
+    }
+
+    #[rstest]
+    #[should_panic(expected = "as it must")]
+    #[ignore = "run by of_a_test_that_passes_nothing_is_shown"]
+    fn is_to_panic(kafka: Kafka) {
+        let _consumer = sent(&kafka);
+        panic!("as it must");
+    }
+
+    #[rstest]
+    #[ignore = "run by it_is_off_or_longer_by_configuration"]
+    fn sends_twenty_to_each_of_twenty_partitions(kafka: Kafka) {
+        only_in_a_child();
+        let wide = kafka.topic(TopicSpec::new("wide").partitions(20));
+        for partition in 0..20 {
+            kafka.send_all(&wide, (0..20).map(|n| (format!("{partition}-{n}"), "v")));
+        }
+        panic!("as it must");
+    }
+
+    #[rstest]
+    #[ignore = "run by embedded_a_broker_that_does_not_answer_is_told_and_not_waited_for"]
+    fn loses_its_broker() {
+        only_in_a_child();
+        let lost = Harness::builder().topic_prefix("lost").embedded_brokers(1).timeout(LONG);
+        let harness = lost.exit_deadline(Duration::from_secs(1)).build();
+        let kafka = harness.lease();
+        let _consumer = sent(&kafka);
+        Mock::of(&kafka).take_down(1);
+        panic!("as it must");
+    }
+}
