@@ -89,6 +89,8 @@ pub enum Error {
     Value {
         /// What was expected, and where the value differs.
         reason: String,
+        /// Where in a JSON value, such as `items[1].price`; `None` where that is the value as a whole.
+        path: Option<String>,
         /// The message.
         record: Box<Record>,
     },
@@ -323,7 +325,9 @@ impl fmt::Display for Error {
                     more => write!(f, "\n  and {more} more"),
                 }
             }
-            Self::Value { reason, record } => write!(f, "{reason} in {record:?}"),
+            Self::Value { reason, record, .. } => {
+                write!(f, "{reason}\n  in {record:?} of topic {:?}", record.topic())
+            }
             Self::State { action, path, .. } => {
                 let path = path.display();
                 write!(

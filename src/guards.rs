@@ -9,11 +9,13 @@ use rdkafka::producer::BaseRecord;
 use rdkafka::producer::future_producer::Delivery;
 
 use crate::broker::Capabilities;
+use crate::connection::Connection;
 use crate::consumer::PooledConsumer;
 use crate::error::{OrRaise, Result};
 use crate::faults::Faults;
 use crate::group::Group;
 use crate::lease::LeaseGuard;
+use crate::producer::Sending;
 use crate::stats::Stats;
 use crate::topic::{Topic, TopicRef, TopicSpec};
 use crate::worker::{RunId, WorkerId};
@@ -164,15 +166,27 @@ impl Kafka {
 
     /// As [`send`](Self::send), without blocking the thread; on any runtime.
     ///
+    /// # Panics
+    /// As [`send`](Self::send), at no particular place: a panic in an async function has no caller to name.
+    pub async fn send_async<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Delivery
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        self.try_send_async(topic, key, value).await.or_raise()
+    }
+
+    /// As [`send_async`](Self::send_async).
+    ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    pub async fn send_async<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Result<Delivery>
+    pub async fn try_send_async<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Result<Delivery>
     where
         K: ToBytes + ?Sized,
         V: ToBytes + ?Sized,
     {
         let topic = self.lease.lease().resolve(topic.into())?;
-        self.send_record_async(BaseRecord::to(topic.name()).key(key).payload(value)).await
+        self.try_send_record_async(BaseRecord::to(topic.name()).key(key).payload(value)).await
     }
 
     /// Sends messages in their order and returns once the broker has them all, each with its partition and offset.
@@ -205,19 +219,70 @@ impl Kafka {
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
+        let deadline = self.lease.lease().deadline();
+        let (connection, sendings) = self.enqueue_all(topic.into(), messages)?;
+        sendings.into_iter().map(|sending| connection.producer().wait(sending, deadline)).collect()
+    }
+
+    /// As [`send_all`](Self::send_all), without blocking the thread; on any runtime.
+    ///
+    /// # Panics
+    /// As [`send_async`](Self::send_async).
+    pub async fn send_all_async<K, V>(
+        &self,
+        topic: impl Into<TopicRef>,
+        messages: impl IntoIterator<Item = (K, V)>,
+    ) -> Vec<Delivery>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        self.try_send_all_async(topic, messages).await.or_raise()
+    }
+
+    /// As [`send_all_async`](Self::send_all_async).
+    ///
+    /// # Errors
+    /// As [`try_send_all`](Self::try_send_all).
+    pub async fn try_send_all_async<K, V>(
+        &self,
+        topic: impl Into<TopicRef>,
+        messages: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Vec<Delivery>>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let deadline = self.lease.lease().deadline();
+        let (connection, sendings) = self.enqueue_all(topic.into(), messages)?;
+        let mut deliveries = Vec::with_capacity(sendings.len());
+        for sending in sendings {
+            deliveries.push(connection.producer().wait_async(sending, deadline).await?);
+        }
+        Ok(deliveries)
+    }
+
+    fn enqueue_all<K, V>(
+        &self,
+        topic: TopicRef,
+        messages: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(&Connection, Vec<Sending>)>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
         let lease = self.lease.lease();
-        let topic = lease.resolve(topic.into())?;
+        let topic = lease.resolve(topic)?;
         let connection = lease.connection();
-        let producer = connection.producer();
-        let sendings: Vec<_> = messages
+        let sendings: Vec<Sending> = messages
             .into_iter()
             .map(|(key, value)| {
-                producer.enqueue(BaseRecord::to(topic.name()).key(key.as_ref()).payload(value.as_ref()))
+                let record = BaseRecord::to(topic.name()).key(key.as_ref()).payload(value.as_ref());
+                connection.producer().enqueue(record)
             })
             .collect::<Result<_>>()?;
         connection.counters().messages_sent.add(sendings.len());
-        let deadline = lease.deadline();
-        sendings.into_iter().map(|sending| producer.wait(sending, deadline)).collect()
+        Ok((connection, sendings))
     }
 
     /// Sends one message with all that a record can have: partition, headers, timestamp, no key, no value.
@@ -266,9 +331,21 @@ impl Kafka {
 
     /// As [`send_record`](Self::send_record), without blocking the thread; on any runtime.
     ///
+    /// # Panics
+    /// As [`send_async`](Self::send_async).
+    pub async fn send_record_async<K, V>(&self, record: BaseRecord<'_, K, V>) -> Delivery
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        self.try_send_record_async(record).await.or_raise()
+    }
+
+    /// As [`send_record_async`](Self::send_record_async).
+    ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    pub async fn send_record_async<K, V>(&self, record: BaseRecord<'_, K, V>) -> Result<Delivery>
+    pub async fn try_send_record_async<K, V>(&self, record: BaseRecord<'_, K, V>) -> Result<Delivery>
     where
         K: ToBytes + ?Sized,
         V: ToBytes + ?Sized,

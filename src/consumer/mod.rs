@@ -1,7 +1,10 @@
 //! A consumer from the pool, as a test holds it.
 
 mod client;
+#[cfg(feature = "json")]
+mod json;
 mod read;
+mod read_async;
 mod rest;
 
 use std::collections::VecDeque;

@@ -12,10 +12,10 @@ use super::PooledConsumer;
 use crate::broker::is_passing;
 use crate::error::{Error, OrRaise, PartitionState, ReceiveTimeout, Result};
 use crate::record::Record;
-use crate::wait::{self, Deadline};
+use crate::wait::{self, Calls, Deadline};
 
 /// How long the message of a timeout may wait for the end offsets.
-const ASK_FOR_ENDS: Duration = Duration::from_secs(1);
+pub(super) const ASK_FOR_ENDS: Duration = Duration::from_secs(1);
 
 /// What comes out of a consumer.
 enum Event {
@@ -58,28 +58,6 @@ impl PooledConsumer {
         .and_then(only)
     }
 
-    /// The next message, as [`recv`](Self::recv), without blocking the thread; on any runtime.
-    ///
-    /// Cancelling it loses no message.
-    ///
-    /// # Panics
-    /// As [`recv`](Self::recv), at no particular place: a panic in an async function has no caller to name.
-    pub async fn recv_async(&self) -> Record {
-        self.try_recv_async().await.or_raise()
-    }
-
-    /// As [`recv_async`](Self::recv_async).
-    ///
-    /// # Errors
-    /// As [`try_recv`](Self::try_recv).
-    pub async fn try_recv_async(&self) -> Result<Record> {
-        let deadline = Deadline::after(self.timeout());
-        match wait::timeout(self.next_record(), deadline).await {
-            Some(record) => record,
-            None => Err(self.timed_out(deadline, 1, 0, false)),
-        }
-    }
-
     /// The next `n` messages, within one configured timeout for all of them.
     ///
     /// # Panics
@@ -97,27 +75,6 @@ impl PooledConsumer {
         self.block_on(self.timeout(), n, async |read: &mut Vec<Record>| self.fill(read, n).await)
     }
 
-    /// As [`recv_n`](Self::recv_n), without blocking the thread.
-    ///
-    /// # Panics
-    /// As [`recv_n`](Self::recv_n).
-    pub async fn recv_n_async(&self, n: usize) -> Vec<Record> {
-        self.try_recv_n_async(n).await.or_raise()
-    }
-
-    /// As [`try_recv_n`](Self::try_recv_n), without blocking the thread.
-    ///
-    /// # Errors
-    /// As [`try_recv`](Self::try_recv).
-    pub async fn try_recv_n_async(&self, n: usize) -> Result<Vec<Record>> {
-        let deadline = Deadline::after(self.timeout());
-        let mut read = Unread::new(self);
-        let outcome = wait::timeout(self.fill(&mut read.records, n), deadline).await;
-        let received = read.records.len();
-        outcome.unwrap_or_else(|| Err(self.timed_out(deadline, n, received, false)))?;
-        Ok(read.take())
-    }
-
     /// The first message that `matches`; what comes before it is kept and given out by the next receive, in order.
     ///
     /// # Panics
@@ -132,8 +89,7 @@ impl PooledConsumer {
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
     pub fn try_recv_matching(&self, mut matches: impl FnMut(&Record) -> bool) -> Result<Record> {
-        let kept = self.ahead().iter().position(&mut matches);
-        if let Some(record) = kept.and_then(|at| self.ahead().remove(at)) {
+        if let Some(record) = self.take_ahead(&mut matches) {
             return Ok(record);
         }
         // What is ahead already did not match; new messages are put behind it.
@@ -192,11 +148,7 @@ impl PooledConsumer {
     /// # Errors
     /// [`Error::NotEmpty`] with the messages, else as [`try_drain`](Self::try_drain).
     pub fn try_assert_empty(&self) -> Result<()> {
-        let records = self.try_drain()?;
-        if records.is_empty() {
-            return Ok(());
-        }
-        Err(Error::NotEmpty { topic: self.topic().name().to_owned(), records: records.into() })
+        self.none_of(self.try_drain()?)
     }
 
     /// Asserts that nothing comes for a while: for what a service may still send. Takes `duration`.
@@ -205,21 +157,38 @@ impl PooledConsumer {
     /// With the messages, when some come; else as [`assert_empty`](Self::assert_empty).
     #[track_caller]
     pub fn assert_no_more_within(&self, duration: Duration) {
-        let deadline = Deadline::after(duration);
-        let come = match wait::block_on(self.next_record(), deadline) {
+        self.try_assert_no_more_within(duration).or_raise();
+    }
+
+    /// As [`assert_no_more_within`](Self::assert_no_more_within).
+    ///
+    /// # Errors
+    /// As [`try_assert_empty`](Self::try_assert_empty).
+    pub fn try_assert_no_more_within(&self, duration: Duration) -> Result<()> {
+        if let Some(come) = wait::block_on(self.next_record(), Deadline::after(duration)) {
             // Put back, so that the assertion below shows it among the others.
-            Some(Ok(record)) => {
-                self.ahead().push_front(record);
-                Ok(())
-            }
-            Some(Err(error)) => Err(error),
-            None => Ok(()),
-        };
-        come.and_then(|()| self.try_assert_empty()).or_raise();
+            self.ahead().push_front(come?);
+        }
+        self.try_assert_empty()
+    }
+
+    /// Of those that were read ahead, the first that matches.
+    pub(super) fn take_ahead(&self, matches: impl FnMut(&Record) -> bool) -> Option<Record> {
+        // Taken out meanwhile: the predicate is the test's code, which may use the consumer, or panic.
+        let mut kept = Unread { consumer: self, records: std::mem::take(&mut *self.ahead()).into() };
+        let at = kept.records.iter().position(matches)?;
+        Some(kept.records.remove(at))
+    }
+
+    pub(super) fn none_of(&self, records: Vec<Record>) -> Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        Err(Error::NotEmpty { topic: self.topic().name().to_owned(), records: records.into() })
     }
 
     /// Whether there is anything to read between the two offsets of any of the partitions.
-    pub(crate) fn has_between(&self, ranges: &[(i32, i64, i64)]) -> Result<bool> {
+    pub(crate) async fn has_between(&self, ranges: &[(i32, i64, i64)], calls: Calls) -> Result<bool> {
         let mut ends = self.starts().iter().map(|(_, start)| *start).collect::<Vec<i64>>();
         let starts: Vec<(i32, i64)> = ranges.iter().map(|(partition, from, _)| (*partition, *from)).collect();
         for (partition, _, to) in ranges {
@@ -228,11 +197,19 @@ impl PooledConsumer {
         *self.starts() = starts.clone();
         self.reassign(&starts)?;
         // The first report of an end comes from a fetch that began after the offsets were known.
-        let read = self.block_on(self.timeout(), 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await)?;
-        Ok(!read.is_empty())
+        let deadline = Deadline::after(self.timeout());
+        let mut read = Vec::new();
+        match wait::timeout(self.read_to(&ends, &mut read), deadline).await {
+            Some(outcome) => outcome.map(|()| !read.is_empty()),
+            None => {
+                let ask = self.ask_end_offsets();
+                let ends = calls.run(move || ask(Deadline::after(ASK_FOR_ENDS))).await;
+                Err(self.timed_out_at(ends, deadline, 0, read.len(), false))
+            }
+        }
     }
 
-    fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         self.lease.lease().harness().timeout()
     }
 
@@ -251,7 +228,7 @@ impl PooledConsumer {
         Ok(read.take())
     }
 
-    async fn fill(&self, read: &mut Vec<Record>, n: usize) -> Result<()> {
+    pub(super) async fn fill(&self, read: &mut Vec<Record>, n: usize) -> Result<()> {
         while read.len() < n {
             read.push(self.next_record().await?);
         }
@@ -259,7 +236,7 @@ impl PooledConsumer {
     }
 
     /// The next message: of those that were read ahead, else from the broker.
-    async fn next_record(&self) -> Result<Record> {
+    pub(super) async fn next_record(&self) -> Result<Record> {
         let ahead = self.ahead().pop_front();
         match ahead {
             Some(record) => Ok(record),
@@ -267,7 +244,7 @@ impl PooledConsumer {
         }
     }
 
-    async fn next_from_broker(&self) -> Result<Record> {
+    pub(super) async fn next_from_broker(&self) -> Result<Record> {
         loop {
             if let Event::Record(record) = self.next_event().await? {
                 return Ok(record);
@@ -297,13 +274,21 @@ impl PooledConsumer {
 
     /// The end offset of each partition that the consumer began with; a topic that is gone is an error.
     fn end_offsets(&self, deadline: Deadline) -> Result<Vec<i64>> {
-        let broker = self.lease.lease().connection().broker();
-        let partitions = self.starts().len() as i32;
-        let ends = broker.control().end_offsets(self.topic().name(), partitions, deadline)?;
-        ends.ok_or_else(|| {
-            let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
-            broker.control().failed(format!("read the end offsets of topic {:?}", self.topic().name()), gone)
-        })
+        self.ask_end_offsets()(deadline)
+    }
+
+    /// What asks for them, on whichever thread.
+    pub(super) fn ask_end_offsets(&self) -> impl FnOnce(Deadline) -> Result<Vec<i64>> + Send + 'static {
+        let connection = Arc::clone(self.lease.lease().connection());
+        let (topic, partitions) = (self.topic().clone(), self.starts().len() as i32);
+        move |deadline| {
+            let control = connection.broker().control();
+            let ends = control.end_offsets(topic.name(), partitions, deadline)?;
+            ends.ok_or_else(|| {
+                let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+                control.failed(format!("read the end offsets of topic {:?}", topic.name()), gone)
+            })
+        }
     }
 
     /// Reads every partition up to its end offset; messages beyond it stay readable.
@@ -312,7 +297,7 @@ impl PooledConsumer {
     /// of transactions. That they are read past shows in the partition's end being reported, by a fetch that began after
     /// `ends` were asked for: an older report may still be waiting in the queue, so the first one only makes the consumer
     /// fetch anew.
-    async fn read_to(&self, ends: &[i64], read: &mut Vec<Record>) -> Result<()> {
+    pub(super) async fn read_to(&self, ends: &[i64], read: &mut Vec<Record>) -> Result<()> {
         let mut passed: HashSet<i32> = HashSet::new();
         let mut fetched_anew = false;
         self.take_ahead_up_to(ends, read);
@@ -360,9 +345,21 @@ impl PooledConsumer {
         read.extend(before);
     }
 
+    /// With the end offsets as they are now, which are asked for.
     fn timed_out(&self, deadline: Deadline, expected: usize, received: usize, blocked_runtime: bool) -> Error {
-        let broker = self.lease.lease().connection().broker();
         let ends = self.end_offsets(Deadline::after(ASK_FOR_ENDS));
+        self.timed_out_at(ends, deadline, expected, received, blocked_runtime)
+    }
+
+    pub(super) fn timed_out_at(
+        &self,
+        ends: Result<Vec<i64>>,
+        deadline: Deadline,
+        expected: usize,
+        received: usize,
+        blocked_runtime: bool,
+    ) -> Error {
+        let broker = self.lease.lease().connection().broker();
         let end_of = |partition: i32| ends.as_ref().ok().and_then(|ends| ends.get(partition as usize)).copied();
         let partitions = self
             .positions()
@@ -394,17 +391,17 @@ impl PooledConsumer {
 }
 
 /// Records on their way to the test: dropped before they are taken, they go back to where the next receive finds them.
-struct Unread<'a> {
+pub(super) struct Unread<'a> {
     consumer: &'a PooledConsumer,
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
 }
 
 impl<'a> Unread<'a> {
-    fn new(consumer: &'a PooledConsumer) -> Self {
+    pub(super) fn new(consumer: &'a PooledConsumer) -> Self {
         Self { consumer, records: Vec::new() }
     }
 
-    fn take(mut self) -> Vec<Record> {
+    pub(super) fn take(mut self) -> Vec<Record> {
         std::mem::take(&mut self.records)
     }
 }
@@ -421,7 +418,7 @@ impl Drop for Unread<'_> {
     }
 }
 
-fn only(mut records: Vec<Record>) -> Result<Record> {
+pub(super) fn only(mut records: Vec<Record>) -> Result<Record> {
     records.pop().ok_or_else(|| Error::misuse("a receive ended without a message; this is a bug of rstest-kafka"))
 }
 
