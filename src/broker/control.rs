@@ -201,6 +201,19 @@ impl Control {
                 source: Some(error.clone()),
             };
         }
+        if let Some((error, reason)) = &last
+            && code_of(error) == Some(RDKafkaErrorCode::SSL)
+        {
+            return Error::Broker {
+                action: "make a TLS connection".to_owned(),
+                broker: self.broker.clone(),
+                advice: format!(
+                    "check the certificates and the host name in the client properties ({})",
+                    redact(reason)
+                ),
+                source: Some(error.clone()),
+            };
+        }
         Error::Unreachable {
             broker: self.broker.clone(),
             waited: deadline.allowed(),

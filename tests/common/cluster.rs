@@ -93,10 +93,15 @@ fn told(variable: &str, option: &str) -> String {
         .unwrap_or_else(|_| panic!("this test needs scripts/with-kafka{option}: {variable} is not set"))
 }
 
-/// The SASL/PLAIN listener's address, a user and the password.
+/// The path of a Java client's file for the second listener.
+pub fn client_properties() -> String {
+    told("WITH_KAFKA_CLIENT_PROPERTIES", " --tls --sasl-scram USER:PASSWORD")
+}
+
+/// The second listener's address, a user and the password.
 pub fn sasl() -> (String, String, String) {
-    let told = |name| told(name, " --sasl-plain USER:PASSWORD");
-    (told("WITH_KAFKA_SASL_BOOTSTRAP_SERVERS"), told("WITH_KAFKA_SASL_USERNAME"), told("WITH_KAFKA_SASL_PASSWORD"))
+    let told = |name| told(name, " --sasl-plain or --sasl-scram USER:PASSWORD");
+    (told("WITH_KAFKA_SECURE_BOOTSTRAP_SERVERS"), told("WITH_KAFKA_SASL_USERNAME"), told("WITH_KAFKA_SASL_PASSWORD"))
 }
 
 /// A broker that the test may stop and start again, on its ports and its data.
