@@ -8,7 +8,7 @@ use futures_util::stream::{self, Stream};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::PooledConsumer;
+use super::{PooledConsumer, client};
 use crate::broker::is_passing;
 use crate::error::{Error, OrRaise, PartitionState, ReceiveTimeout, Result};
 use crate::record::Record;
@@ -126,7 +126,9 @@ impl PooledConsumer {
     /// [`Error::Unreachable`] or [`Error::Broker`] without end offsets, [`Error::Timeout`] when it cannot read to them.
     pub fn try_drain(&self) -> Result<Vec<Record>> {
         let deadline = Deadline::after(self.timeout());
-        let ends = self.end_offsets(deadline)?;
+        let (stands, ask) = (self.stands(), self.ask_end_offsets());
+        let ends = ask(deadline)?;
+        self.check_ends(&stands, &ends)?;
         self.block_on(deadline.remaining(), 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await)
     }
 
@@ -170,6 +172,27 @@ impl PooledConsumer {
             self.ahead().push_front(come?);
         }
         self.try_assert_empty()
+    }
+
+    /// Per partition what the client would give out next.
+    pub(super) fn stands(&self) -> Vec<(i32, i64)> {
+        client::positions(&self.client, self.topic().name(), &self.starts())
+    }
+
+    /// A topic that ends before the place where the consumer stood already is not the one that was read: what it has now, at
+    /// the same offsets, was never looked at.
+    pub(super) fn check_ends(&self, stands: &[(i32, i64)], ends: &[i64]) -> Result<()> {
+        let beyond = |(partition, at): &&(i32, i64)| ends.get(*partition as usize).is_some_and(|end| end < at);
+        let Some((partition, at)) = stands.iter().find(beyond) else { return Ok(()) };
+        Err(Error::Broker {
+            action: format!("read on in topic {:?}", self.topic().name()),
+            broker: self.lease.lease().connection().broker().name().to_owned(),
+            advice: format!(
+                "partition {partition} ends at {}, and {at} was read before: it was deleted or truncated during this test",
+                ends[*partition as usize]
+            ),
+            source: None,
+        })
     }
 
     /// Of those that were read ahead, the first that matches.

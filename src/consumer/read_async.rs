@@ -88,8 +88,9 @@ impl PooledConsumer {
     /// As [`try_drain`](Self::try_drain).
     pub async fn try_drain_async(&self) -> Result<Vec<Record>> {
         let deadline = Deadline::after(self.timeout());
-        let ask = self.ask_end_offsets();
+        let (stands, ask) = (self.stands(), self.ask_end_offsets());
         let ends = Calls::Elsewhere.run(move || ask(deadline)).await?;
+        self.check_ends(&stands, &ends)?;
         self.reading(deadline, 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await).await
     }
 
