@@ -130,6 +130,8 @@ mod on_a_cluster {
             let consumer = kafka.consumer(&events);
             consumer.assert_empty();
             delete(&events);
+            // The broker that leads it hears of the deletion a moment after it was confirmed.
+            assert!(common::comes_true(|| consumer.try_assert_empty().is_err()));
             let error = fails(&consumer);
             assert!(matches!(error, Error::Broker { .. }), "{error}");
             assert!(error.to_string().contains(events.name()), "{error}");
