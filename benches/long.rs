@@ -2,7 +2,8 @@
 //! `cargo bench --bench long`.
 //!
 //! Each run is a process of its own, this binary again. The embedded broker keeps every message in that process, and looks
-//! for an offset from the first one on: what both take shows in as many messages that are sent without this crate.
+//! for an offset from the first one on (`rd_kafka_mock_msgset_find`): what both take shows in as many messages that are sent
+//! without this crate.
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
 mod common;
@@ -26,6 +27,7 @@ static ALLOCATOR: Counting = Counting;
 const CHILD: &str = "BENCH_LONG";
 
 const CASES: usize = 20_000;
+const TURNS: usize = 5;
 
 fn main() {
     if let Ok(what) = std::env::var(CHILD) {
@@ -49,29 +51,28 @@ fn compare(bench: &mut Bench, embedded: bool, workers: usize, cases: usize) {
     let window = cases / 20;
     let plural = if workers == 1 { "" } else { "s" };
     let on = format!("{workers} worker{plural}");
-    let [ours, raw] = ["ours", "raw"].map(|what| start(what, workers, cases));
     let of = |result: &Value, key: &str| result[key].as_f64().unwrap_or(f64::NAN);
-    for (id, result, label) in [
-        ("ours", &ours, format!("{cases} cases, {workers} worker{plural}")),
-        ("raw", &raw, format!("{cases} messages without this crate, {workers} client{plural}")),
-    ] {
-        let keys = ["first_ms", "last_ms", "threads_more", "files_more", "heap_more_KiB", "memory_more_MiB"];
-        let values = keys.map(|key| (key, of(result, key)));
-        bench.row(&format!("{id}_{workers}"), &label, &values);
-    }
-    let slower = |result| of(result, "last_ms") / of(result, "first_ms");
+    let result = start("both", workers, cases);
+    let keys = ["first_ms", "last_ms", "raw_first_ms", "raw_last_ms", "threads_more", "files_more", "memory_more_MiB"];
+    bench.row(&workers.to_string(), &format!("{cases} cases, {on}"), &keys.map(|key| (key, of(&result, key))));
+    let slower = of(&result, "last_ms") / of(&result, "first_ms");
+    let raw_slower = of(&result, "raw_last_ms") / of(&result, "raw_first_ms");
     let label = format!("{on}: median of the last {window} / of the first {window}");
-    // The embedded broker looks for an offset from the first message on (rd_kafka_mock_msgset_find).
-    let aim = if embedded { Target::None } else { Target::AtMost(1.1) };
-    bench.figure(&format!("slower_{workers}"), &label, slower(&ours), aim);
-    let label = format!("{on}: the same / that of the raw round trips");
-    bench.figure(&format!("slower_than_raw_{workers}"), &label, slower(&ours) / slower(&raw), Target::AtMost(1.1));
-    let memory = of(&ours, "memory_more_MiB") - if embedded { of(&raw, "memory_more_MiB").max(0.0) } else { 0.0 };
+    bench.figure(&format!("slower_{workers}"), &label, slower, Target::None);
+    let label = format!("{on}: the same / that of raw round trips in turn with them");
+    bench.figure(&format!("slower_than_raw_{workers}"), &label, slower / raw_slower, Target::AtMost(1.1));
+    // It has those of the raw clients, too, which are as many.
+    let kept = if embedded { 2.0 * of(&start("messages", workers, cases), "memory_more_MiB") } else { 0.0 };
     for (id, label, value, most) in [
-        ("threads", "threads more than at the first mark", of(&ours, "threads_more"), 0.0),
-        ("files", "open files more than at the first mark", of(&ours, "files_more"), 0.0),
-        ("heap", "memory of the crate and the bench itself more, KiB", of(&ours, "heap_more_KiB"), 2048.0),
-        ("memory", "memory more, without the embedded broker's, MiB", memory, 2.0),
+        ("threads", "threads more than at the first mark", of(&result, "threads_more"), 0.0),
+        ("files", "open files more than at the first mark", of(&result, "files_more"), 0.0),
+        ("heap", "memory of Rust code more, KiB", of(&result, "heap_more_KiB"), 2048.0),
+        (
+            "memory",
+            "memory more, without the embedded broker's messages, MiB",
+            of(&result, "memory_more_MiB") - kept,
+            2.0,
+        ),
     ] {
         bench.figure(&format!("{id}_{workers}"), &format!("{on}: {label}"), value, Target::AtMost(most));
     }
@@ -88,34 +89,46 @@ fn start(what: &str, workers: usize, cases: usize) -> Value {
 fn child(what: &str, workers: usize, cases: usize) {
     count_live_bytes();
     let harness = Harness::builder().topic_prefix("bench-long").build();
-    let clients: Vec<_> = match what {
-        "raw" => (0..workers).map(|n| Mutex::new(Raw::new(&harness.lease(), &format!("raw-{n}")))).collect(),
-        _ => Vec::new(),
-    };
-    let window = cases / 20;
-    let ours = |_: usize| reused(&harness);
+    let client = |n| Mutex::new(Raw::new(&harness.lease(), &format!("raw-{n}")));
+    let clients: Vec<_> = (0..workers).map(client).collect();
+    let each = |action: &dyn Fn(&Raw)| clients.iter().for_each(|client| action(&client.lock().unwrap()));
+    let case = |_: usize| reused(&harness);
     let round_trip = |worker: usize| clients[worker].lock().unwrap().round_trip();
     let send = |worker: usize| clients[worker].lock().unwrap().send_alone();
-    let phase = |cases, is_timed| match (what, is_timed) {
-        ("ours", _) => many(workers, cases, ours),
-        (_, true) => many(workers, cases, round_trip),
-        (_, false) => many(workers, cases, send),
+    each(&|raw| raw.pause(true));
+    // So many cases and so many raw round trips, in turn, so that what else the machine does meets both.
+    let in_turn = |cases: usize| {
+        let (mut ours, mut raw) = (Times::default(), Times::default());
+        for _ in 0..TURNS {
+            ours.append(many(workers, cases / TURNS, case));
+            each(&|raw| raw.skip());
+            many(workers, workers, round_trip);
+            raw.append(many(workers, cases / TURNS, round_trip));
+            each(&|raw| raw.pause(true));
+        }
+        (ours, raw)
     };
+    let (window, with_cases) = (cases / 20, what == "both");
     // Clients connect and find their leaders with the very first.
-    phase(16 * workers, true);
-    let first = phase(window, true);
+    in_turn(TURNS * 4 * workers);
+    let first = if with_cases { in_turn(window) } else { Default::default() };
     let (mark, heap) = (settled(), live_bytes());
     // What only fills the topics need not be received by the raw clients.
-    clients.iter().for_each(|client| client.lock().unwrap().pause(true));
-    phase(cases - 2 * window, false);
-    clients.iter().for_each(|client| client.lock().unwrap().skip());
-    phase(16 * workers, true);
-    let last = phase(window, true);
+    many(workers, cases - 2 * window, send);
+    let last = if with_cases {
+        many(workers, cases - 2 * window, case);
+        in_turn(window)
+    } else {
+        many(workers, window, send);
+        Default::default()
+    };
     let (end, end_heap) = (settled(), live_bytes());
     let more = |of: fn(&Resources) -> usize| Some(of(end.as_ref()?) as f64 - of(mark.as_ref()?) as f64);
     let result = json!({
-        "first_ms": first.median(),
-        "last_ms": last.median(),
+        "first_ms": first.0.median(),
+        "last_ms": last.0.median(),
+        "raw_first_ms": first.1.median(),
+        "raw_last_ms": last.1.median(),
         "threads_more": more(|resources| resources.threads),
         "files_more": more(|resources| resources.files),
         "memory_more_MiB": more(|resources| resources.memory).map(|kib| kib / 1024.0),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::broker::{self, Property};
 use crate::error::{Error, Result};
 use crate::ledger::StateDir;
+use crate::report::Report;
 use crate::topic::{self, NamePart};
 use crate::worker::{NextestRun, RunId, WorkerId};
 
@@ -30,8 +31,8 @@ const VARIABLES: &[(&str, &str)] = &[
     ("EXIT_DEADLINE_MS", "milliseconds, a whole number from 1 to 600000"),
     ("MAX_IDLE_CONSUMERS", "a whole number from 0 to 10000"),
     ("KEEP_TOPICS", "never, failed or always"),
-    ("REPORT", "off or summary"),
     ("FAILURE_ACCOUNT", "off, on or long"),
+    ("REPORT", "off, summary, or html: and the path of a page"),
     ("STATE_DIR", "the path of a folder"),
 ];
 
@@ -152,29 +153,6 @@ impl FromStr for FailureAccount {
     }
 }
 
-/// What is told on stderr at exit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Report {
-    /// Nothing: the default.
-    #[default]
-    Off,
-    /// A few lines: tests, workers, topics and consumers made and reused.
-    Summary,
-}
-
-impl FromStr for Report {
-    type Err = ();
-
-    fn from_str(value: &str) -> Result<Self, ()> {
-        match value {
-            "off" => Ok(Self::Off),
-            "summary" => Ok(Self::Summary),
-            _ => Err(()),
-        }
-    }
-}
-
 /// What the builder was told; `None` leaves a setting to the environment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
@@ -262,6 +240,13 @@ impl Config {
         let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
         let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
         let account_variable = environment.setting("FAILURE_ACCOUNT", |value| value.parse().ok())?;
+        if settings.report.as_ref().is_some_and(|report| !report.has_path()) {
+            return Err(Error::Config {
+                setting: "Harness::builder().report".to_owned(),
+                value: String::new(),
+                takes: "a page takes the path of a file".to_owned(),
+            });
+        }
         let state_variable = text("STATE_DIR")?.map(PathBuf::from);
         let state_dir = match settings.state_dir.clone().or(state_variable) {
             Some(given) => StateDir::Given(given),
@@ -319,7 +304,7 @@ impl Config {
             exit_deadline: exit_deadline.unwrap_or(Duration::from_secs(5)),
             max_idle_consumers: settings.max_idle_consumers.or(max_idle_variable).unwrap_or(64),
             keep_topics: settings.keep_topics.or(keep_variable).unwrap_or_default(),
-            report: settings.report.or(report_variable).unwrap_or_default(),
+            report: settings.report.clone().or(report_variable).unwrap_or_default(),
             failure_account: settings.failure_account.or(account_variable).unwrap_or_default(),
             state_dir,
         })
@@ -465,6 +450,9 @@ mod tests {
     #[case::negative("RSTEST_KAFKA_MAX_IDLE_CONSUMERS", "-1")]
     #[case::keep("RSTEST_KAFKA_KEEP_TOPICS", "sometimes")]
     #[case::report("RSTEST_KAFKA_REPORT", "yes")]
+    #[case::page("RSTEST_KAFKA_REPORT", "html:")]
+    #[case::page_without_a_path("RSTEST_KAFKA_REPORT", "html")]
+    #[case::page_with_a_space("RSTEST_KAFKA_REPORT", " html:page.html")]
     #[case::replication("RSTEST_KAFKA_REPLICATION_FACTOR", "0")]
     #[case::brokers("RSTEST_KAFKA_EMBEDDED_BROKERS", "10")]
     #[case::prefix("RSTEST_KAFKA_TOPIC_PREFIX", "sp ace")]
@@ -481,10 +469,20 @@ mod tests {
     #[case::zero_timeout(Settings { timeout: Some(Duration::ZERO), ..Settings::default() }, "timeout is \"0ns\"")]
     #[case::huge_timeout(Settings { timeout: Some(Duration::MAX), ..Settings::default() }, "timeout is")]
     #[case::no_broker(Settings { embedded_brokers: Some(0), ..Settings::default() }, "embedded_brokers is \"0\"")]
+    #[case::no_page(Settings { report: Some(Report::Html("".into())), ..Settings::default() }, "builder().report: a page takes")]
     #[case::no_server(Settings { bootstrap_servers: Some(" ".into()), ..Settings::default() }, "bootstrap_servers")]
     fn a_builder_value_that_is_not_taken_is_named(#[case] settings: Settings, #[case] says: &str) {
         let message = resolve(settings, []).unwrap_err().to_string();
         assert!(message.contains(says), "{message}");
+    }
+
+    #[rstest]
+    #[case("off", Report::Off)]
+    #[case("summary", Report::Summary)]
+    #[case("html:target/kafka.html", Report::Html("target/kafka.html".into()))]
+    #[case("html:C:\\a b.html", Report::Html("C:\\a b.html".into()))]
+    fn a_report_is_read(#[case] value: &str, #[case] report: Report) {
+        assert_eq!(resolve(Settings::default(), [("RSTEST_KAFKA_REPORT", value)]).unwrap().report, report);
     }
 
     #[rstest]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::{DashMap, DashSet};
 
@@ -15,6 +15,7 @@ use crate::flight::Flight;
 use crate::ledger::Entry;
 use crate::pool::{Pool, PoolKey};
 use crate::producer::Producer;
+use crate::report::{self, Recorder, Report};
 use crate::stats::{Counters, Stats};
 use crate::sweep::Sweeping;
 use crate::topic::{Fence, Names};
@@ -34,6 +35,9 @@ pub(crate) struct Connection {
     groups: DashSet<String>,
     /// Those of the harness: a connection of one lease counts into the same.
     counters: Arc<Counters>,
+    /// Where a page is to be drawn of what its leases do.
+    recorder: Option<Arc<Recorder>>,
+    warm: Flight<()>,
     next_consumer: AtomicU64,
     closing: AtomicBool,
     keep_topics: KeepTopics,
@@ -88,6 +92,9 @@ pub(crate) struct LeftOver {
     /// Topics that were kept on purpose.
     pub(crate) kept: Vec<String>,
     pub(crate) unclosed_consumers: usize,
+    pub(crate) closed_consumers: usize,
+    pub(crate) deleted_topics: usize,
+    pub(crate) deleted_groups: usize,
 }
 
 impl Connection {
@@ -104,7 +111,12 @@ impl Connection {
             sweeping = is_new.then(|| Sweeping::start(&broker, &cluster_id, config)).flatten();
             state = Some(opened);
         }
-        Self::to(broker, config, state, sweeping, Arc::default(), deadline)
+        let counters = Arc::new(Counters::default());
+        let recorder = match &config.report {
+            Report::Html(path) => Some(report::recorder(path, config, &counters, broker.name())),
+            _ => None,
+        };
+        Self::to(broker, config, state, sweeping, (counters, recorder), deadline)
     }
 
     /// A connection of one lease to an embedded broker of its own; it counts into the harness's counters.
@@ -115,7 +127,7 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<Self> {
         let broker: Arc<dyn Broker> = Arc::clone(broker) as _;
-        Self::to(broker, config, None, None, Arc::clone(&harness.counters), deadline)
+        Self::to(broker, config, None, None, (Arc::clone(&harness.counters), harness.recorder.clone()), deadline)
     }
 
     fn to(
@@ -123,18 +135,21 @@ impl Connection {
         config: &Config,
         state: Option<Arc<WorkerState>>,
         sweeping: Option<Sweeping>,
-        counters: Arc<Counters>,
+        (counters, recorder): (Arc<Counters>, Option<Arc<Recorder>>),
         deadline: Deadline,
     ) -> Result<Self> {
+        let producer = Producer::new(Arc::clone(&broker), config.timeout)?;
         Ok(Self {
-            producer: Producer::new(Arc::clone(&broker), config.timeout)?,
-            broker,
+            producer,
             pool: Pool::new(config.max_idle_consumers),
             open: DashMap::new(),
             closer: Closer::new(),
             topics: reusable(state.as_deref(), deadline),
             groups: DashSet::new(),
             counters,
+            recorder,
+            broker,
+            warm: Flight::default(),
             next_consumer: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             keep_topics: config.keep_topics,
@@ -161,6 +176,10 @@ impl Connection {
         &self.counters
     }
 
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         self.counters.snapshot(crate::lane::used(), self.pool.len())
     }
@@ -178,23 +197,30 @@ impl Connection {
     ///
     /// One that somebody has deleted meanwhile is made again. One that a service under test made first has as many
     /// partitions as it has.
-    pub(crate) fn make_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<Vec<i64>> {
+    ///
+    /// Also says whether it was made here and no lease has had it before.
+    pub(crate) fn make_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<(Vec<i64>, bool)> {
+        let began = Instant::now();
         let made = self.record_topic(name, Some(shape));
         let make = || {
             made.is_new.store(true, Ordering::SeqCst);
             self.record(&Entry::Topic(name, Some(shape)))?;
-            self.create(&made, name, shape, deadline)
+            self.warm_up(name, deadline);
+            let began = Instant::now();
+            let partitions = self.create(&made, name, shape, deadline)?;
+            self.counters.topics_made_in.add(began.elapsed());
+            Ok(partitions)
         };
         let mut partitions = made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
-        if made.is_new.swap(false, Ordering::SeqCst) {
-            self.counters.topics_made.add(1);
-        } else {
-            self.counters.topics_reused.add(1);
-        }
+        let is_new = made.is_new.swap(false, Ordering::SeqCst);
+        if is_new { &self.counters.topics_made } else { &self.counters.topics_reused }.add(1);
         loop {
             self.counters.fences.add(1);
             if let Some(offsets) = self.broker.control().end_offsets(name, partitions, deadline)? {
-                return Ok(offsets);
+                if !is_new {
+                    self.counters.topics_reused_in.add(began.elapsed());
+                }
+                return Ok((offsets, is_new));
             }
             if deadline.has_passed() {
                 return Err(self.late(name, deadline));
@@ -215,6 +241,8 @@ impl Connection {
         if missing.len() < 2 {
             return Ok(());
         }
+        self.warm_up(&missing[0].0.0, deadline);
+        let began = Instant::now();
         let mut asked = Vec::with_capacity(missing.len());
         for ((name, shape), _) in &missing {
             self.record(&Entry::Topic(name, Some(shape)))?;
@@ -230,7 +258,19 @@ impl Connection {
             };
             made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
         }
+        self.counters.topics_made_in.add(began.elapsed());
         Ok(())
+    }
+
+    /// Has the control client connected before the first topic is made, so that connecting is not measured as that topic's
+    /// price. A cluster has been asked for its id already.
+    fn warm_up(&self, topic: &str, deadline: Deadline) {
+        if self.broker.capabilities().outlives_process {
+            return;
+        }
+        let look = || self.broker.control().partitions(topic, Deadline::after(deadline.remaining() / 2)).map(drop);
+        // A broker that does not answer is the next request's to tell.
+        let _ = self.warm.get_or_make(deadline, look, || self.late(topic, deadline));
     }
 
     /// Writes down what is about to be made, for whoever sweeps if this process is killed.
@@ -305,6 +345,7 @@ impl Connection {
         let connection = Arc::clone(self);
         let delete = move || {
             let left = connection.broker.delete_topics(&names, Deadline::after(Duration::from_secs(5)));
+            connection.counters.topics_deleted.add(names.len().saturating_sub(left.len()));
             connection.forget_topics(&names, &left);
         };
         // Without a thread they are deleted at exit.
@@ -413,6 +454,7 @@ impl Connection {
         self.closer.take_waiting().into_iter().for_each(std::mem::forget);
         self.pool.take_all().into_iter().for_each(std::mem::forget);
         let open: Vec<Arc<PoolClient>> = self.open.iter().filter_map(|client| client.value().upgrade()).collect();
+        let to_close = open.len();
         std::thread::scope(|scope| {
             let closing = scope.spawn(|| consumer::close_all_at_exit(open, deadline));
             if let Some(sweeping) = &self.sweeping {
@@ -420,6 +462,7 @@ impl Connection {
             }
             let mut left = self.delete_all(deadline);
             left.unclosed_consumers = closing.join().unwrap_or(0);
+            left.closed_consumers = to_close - left.unclosed_consumers;
             left
         })
     }
@@ -462,6 +505,8 @@ impl Connection {
         topics.extend(inherited.topics.iter().filter(|name| !self.topics.contains_key(*name)).cloned());
         if capabilities.delete_topics && !topics.is_empty() {
             let mut undeleted = self.broker.delete_topics(&topics, deadline);
+            left.deleted_topics = topics.len().saturating_sub(undeleted.len());
+            self.counters.topics_deleted.add(left.deleted_topics);
             let refused = |name: &String| self.topics.get(name).is_some_and(|made| made.refused.load(Ordering::SeqCst));
             undeleted.retain(|(name, _)| !refused(name));
             // One that may still come is left to the next run's sweep.
@@ -474,6 +519,8 @@ impl Connection {
         if capabilities.delete_groups && !groups.is_empty() {
             let undeleted = self.broker.delete_groups(&groups, deadline);
             groups.retain(|name| !undeleted.iter().any(|(other, _)| other == name));
+            left.deleted_groups = groups.len();
+            self.counters.groups_deleted.add(left.deleted_groups);
             left.undeleted.extend(undeleted);
         }
         if let Some(state) = state {

@@ -6,13 +6,14 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Secret, Shape};
-use crate::config::{Config, Environment, FailureAccount, KeepTopics, Report, Settings};
+use crate::config::{Config, Environment, FailureAccount, KeepTopics, Settings};
 use crate::connection::Connection;
 use crate::error::{Error, OrRaise, Result};
 use crate::flight::Flight;
 use crate::guards::Kafka;
 use crate::lease::Lease;
 use crate::registry;
+use crate::report::Report;
 use crate::stats::Stats;
 use crate::sweep::{self, Swept};
 use crate::topic::TopicSpec;
@@ -136,7 +137,7 @@ impl HarnessInner {
             };
             drop(unreachable);
             if let Ok(connection) = &outcome {
-                registry::add(connection, config.exit_deadline, config.report);
+                registry::add(connection, config.exit_deadline, config.report.clone());
             }
             outcome
         };
@@ -297,7 +298,7 @@ impl HarnessBuilder {
         self
     }
 
-    /// What is told on stderr at exit (`RSTEST_KAFKA_REPORT`, default off).
+    /// What is told at exit of what the run did (`RSTEST_KAFKA_REPORT`, default off).
     pub fn report(mut self, report: Report) -> Self {
         self.settings.report = Some(report);
         self

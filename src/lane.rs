@@ -140,6 +140,11 @@ impl Hold {
         }
     }
 
+    /// The test's path, as libtest names its thread.
+    pub(crate) fn thread_name(&self) -> Option<&str> {
+        self.thread_name.as_deref()
+    }
+
     pub(crate) fn lane(&self) -> usize {
         self.lane
     }

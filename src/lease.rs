@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
+use std::time::Duration;
 
 use crate::account::{self, Facts, LeasedGroup, Read};
 use crate::broker::Shape;
@@ -17,6 +18,7 @@ use crate::faults::OwnBroker;
 use crate::flight::Flight;
 use crate::harness::HarnessInner;
 use crate::lane::{self, Hold};
+use crate::report::{Had, Trace, Waiting};
 use crate::topic::{Fence, Names, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::wait::Deadline;
 use crate::worker_state::next_exclusive;
@@ -48,6 +50,8 @@ pub(crate) struct Lease {
     told: AtomicBool,
     /// How many guards are alive; the last to go ends the lease.
     guards: AtomicUsize,
+    /// Where the lease is noted for a page.
+    trace: Option<Arc<Trace>>,
 }
 
 /// Why a lease runs on the broker that it runs on.
@@ -96,8 +100,14 @@ impl Lease {
         };
         connection.counters().leases.add(1);
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let trace = connection.recorder().map(|recorder| {
+            let test = hold.thread_name();
+            Arc::new(recorder.begin(id, test, names.worker_id.as_str(), names.generation))
+        });
         let lease = Arc::new(Self {
-            id: LeaseId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            id: LeaseId(id),
+            trace,
             harness: Arc::clone(harness),
             shared: connection,
             settled: OnceLock::new(),
@@ -176,6 +186,34 @@ impl Lease {
         Deadline::after(self.harness.timeout())
     }
 
+    /// A consumer was made or reused, and that took so long.
+    pub(crate) fn got_consumer(&self, is_new: bool, took: Duration) {
+        let counters = self.connection().counters();
+        if is_new { &counters.consumers_made_in } else { &counters.consumers_reused_in }.add(took);
+        if let Some(trace) = &self.trace {
+            trace.consumer(is_new);
+        }
+    }
+
+    /// A service under test has a group now.
+    pub(crate) fn got_group(&self, name: &str) {
+        if let Some(trace) = &self.trace {
+            trace.group(name);
+        }
+    }
+
+    fn got_topic(&self, topic: Topic, had: Had) -> Topic {
+        if let Some(trace) = &self.trace {
+            trace.topic(topic.logical_name(), topic.name(), had);
+        }
+        topic
+    }
+
+    /// The test waits for Kafka for as long as this lives.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting::begin(self.connection(), self.trace.as_ref())
+    }
+
     fn topics(&self) -> MutexGuard<'_, HashMap<String, Arc<LeasedTopic>>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -248,7 +286,7 @@ impl Lease {
         let deadline = self.deadline();
         let learn = || {
             let fence = self.connection().fence_of_name(&name, deadline)?;
-            Ok(self.known(logical, name.clone(), true, fence))
+            Ok(self.got_topic(self.known(logical, name.clone(), true, fence), Had::Named))
         };
         leased.learned.get_or_make(deadline, learn, || self.late(logical))
     }
@@ -286,15 +324,16 @@ impl Lease {
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
         for name in self.shared_names(spec, &shape)? {
-            let ends = self.connection().make_topic(&name, &shape, deadline)?;
+            let (ends, is_new) = self.connection().make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone.
             if ends.len() == shape.partitions as usize {
-                return Ok(self.known(&spec.logical, name, true, Fence::Offsets(ends)));
+                let had = if is_new { Had::Made } else { Had::Reused };
+                return Ok(self.got_topic(self.known(&spec.logical, name, true, Fence::Offsets(ends)), had));
             }
         }
         let name = self.exclusive_name(spec, leased)?;
-        let ends = self.connection().make_topic(&name, &shape, deadline)?;
-        Ok(self.known(&spec.logical, name, false, Fence::Offsets(ends)))
+        let (ends, _) = self.connection().make_topic(&name, &shape, deadline)?;
+        Ok(self.got_topic(self.known(&spec.logical, name, false, Fence::Offsets(ends)), Had::Own))
     }
 
     /// The names under which the worker's leases may share it, unless this one needs a topic of its own.
@@ -406,7 +445,14 @@ impl Lease {
         // Topics of a broker of its own end with it.
         let own = self.own_broker().map(OwnBroker::ending);
         let learned = if own.is_some() { Vec::new() } else { self.learned() };
+        let trace = self.trace.clone();
+        if let Some(trace) = &trace {
+            trace.ended();
+        }
         self.hold.lease_ended(move |failed| {
+            if let Some(trace) = trace {
+                trace.decided(failed);
+            }
             if failed {
                 connection.counters().failed_leases.add(1);
                 learned.iter().for_each(|topic| connection.keep_if_failed(topic.name()));

@@ -7,21 +7,28 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::config::Report;
 use crate::connection::{Connection, LeftOver};
+use crate::report::{self, Closing, Recorder, Report};
+use crate::stats::Stats;
 use crate::wait::Deadline;
 use crate::worker_state;
 use crate::{exit_status, lane};
 
-static REGISTRY: Registry =
-    Registry { pid: AtomicU32::new(0), entries: Mutex::new(Vec::new()), armed: AtomicBool::new(false) };
+static REGISTRY: Registry = Registry {
+    pid: AtomicU32::new(0),
+    entries: Mutex::new(Vec::new()),
+    gone: Mutex::new(None),
+    armed: AtomicBool::new(false),
+};
 
 struct Registry {
     /// The process that set it up: a fork has the data but none of the threads, and does nothing.
     pid: AtomicU32,
     entries: Mutex<Vec<Entry>>,
+    /// For the summary: what the harnesses that were dropped before the exit had done.
+    gone: Mutex<Option<Stats>>,
     armed: AtomicBool,
 }
 
@@ -36,6 +43,10 @@ impl Registry {
     /// Also the exit takes it, so a poisoned lock is recovered: the entries are whole at any time.
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Option<Stats>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_of_this_process(&self) -> bool {
@@ -92,6 +103,11 @@ pub(crate) fn remove(connection: &Arc<Connection>) {
     }
     let entry = entries.swap_remove(at);
     drop(entries);
+    if entry.report == Report::Summary {
+        let stats = connection.stats();
+        let mut gone = REGISTRY.gone();
+        *gone = Some(gone.unwrap_or_default().and(stats));
+    }
     if let Some(heir) = heir.filter(|_| outlives) {
         connection.bequeath(&heir);
     }
@@ -108,6 +124,7 @@ pub(crate) fn remove(connection: &Arc<Connection>) {
 }
 
 fn retire_before(lane: usize, generation: u32) {
+    report::moved();
     // Cloned, so that no lock is held while consumers are handed to be closed.
     let entries: Vec<Entry> = REGISTRY.entries().clone();
     for entry in entries {
@@ -123,19 +140,25 @@ fn empty() {
             return;
         }
         let entries = std::mem::take(&mut *REGISTRY.entries());
-        if entries.is_empty() && !worker_state::is_any() {
+        let mut summary = REGISTRY.gone().take();
+        let pages = report::take_recorders();
+        if entries.is_empty() && !worker_state::is_any() && summary.is_none() && pages.is_empty() {
             return;
         }
-        let allowed = entries.iter().map(|entry| entry.exit_deadline).max().unwrap_or_default();
+        let began = Instant::now();
+        let of_pages = pages.iter().map(|page| page.exit_deadline());
+        let allowed = entries.iter().map(|entry| entry.exit_deadline).chain(of_pages).max().unwrap_or_default();
         let deadline = Deadline::after(allowed);
+        // What is closed leaves a tenth of the time to the pages.
+        let for_closing = |allowed: Duration| if pages.is_empty() { allowed } else { allowed * 9 / 10 };
         let (done, all_done) = mpsc::channel();
         // On fresh threads: the exiting one may have lost the thread-locals that waiting needs.
         let mut waiting_for = 0;
         for entry in &entries {
-            let (entry, done) = (entry.clone(), done.clone());
+            let (entry, done, allowed) = (entry.clone(), done.clone(), for_closing(entry.exit_deadline));
             let close = move || {
-                let left = entry.connection.close_at_exit(Deadline::after(entry.exit_deadline));
-                let _ = done.send((left, (entry.report == Report::Summary).then(|| entry.connection.stats())));
+                let left = entry.connection.close_at_exit(Deadline::after(allowed));
+                let _ = done.send(left);
                 // The last reference would run Drops that have no deadline.
                 std::mem::forget(entry);
             };
@@ -143,25 +166,34 @@ fn empty() {
                 waiting_for += 1;
             }
         }
-        let mut stderr = std::io::stderr();
         let mut in_time = waiting_for == entries.len();
+        let mut closing = Closing::default();
         for _ in 0..waiting_for {
             // A little more than each was given, so that it can say itself what it left.
-            match all_done.recv_timeout(deadline.remaining() + Duration::from_millis(300)) {
-                Ok((left, stats)) => {
+            let waiting = for_closing(allowed).saturating_sub(began.elapsed()) + Duration::from_millis(300);
+            match all_done.recv_timeout(waiting) {
+                Ok(left) => {
                     tell(&left);
-                    if let Some(stats) = stats {
-                        let _ = writeln!(stderr, "rstest-kafka: {stats}");
-                    }
+                    closing.consumers += left.closed_consumers as u64;
+                    closing.topics += left.deleted_topics as u64;
+                    closing.groups += left.deleted_groups as u64;
                 }
                 Err(_) => {
-                    let _ = writeln!(stderr, "rstest-kafka: not all was closed within {allowed:?}");
+                    let _ = writeln!(std::io::stderr(), "rstest-kafka: not all was closed within {allowed:?}");
                     in_time = false;
                     break;
                 }
             }
         }
         worker_state::end_all(in_time);
+        closing.took = began.elapsed();
+        for entry in entries.iter().filter(|entry| entry.report == Report::Summary) {
+            summary = Some(summary.unwrap_or_default().and(entry.connection.stats()));
+        }
+        if let Some(stats) = summary {
+            let _ = writeln!(std::io::stderr(), "rstest-kafka: {stats}\n  exit       {closing}");
+        }
+        write_pages(pages, closing, deadline);
         std::mem::forget(entries);
     });
     // A panic's payload may panic when dropped, and nothing may leave an exit function.
@@ -170,9 +202,33 @@ fn empty() {
     }
 }
 
+/// On threads of their own: a file system that does not answer holds no exit up.
+fn write_pages(pages: Vec<Arc<Recorder>>, closing: Closing, deadline: Deadline) {
+    let (done, all_done) = mpsc::channel();
+    let mut waiting_for = 0;
+    for page in pages {
+        let done = done.clone();
+        let write = move || {
+            let said = match page.write(closing, deadline) {
+                Ok(path) => format!("the report is in {}", path.display()),
+                Err(reason) => format!("the report could not be written to {reason}"),
+            };
+            let _ = done.send(said);
+        };
+        if thread::Builder::new().name("rstest-kafka report".to_owned()).spawn(write).is_ok() {
+            waiting_for += 1;
+        }
+    }
+    for _ in 0..waiting_for {
+        let said = all_done.recv_timeout(deadline.remaining());
+        let said = said.unwrap_or_else(|_| format!("a report was not written within {:?}", deadline.allowed()));
+        let _ = writeln!(std::io::stderr(), "rstest-kafka: {said}");
+    }
+}
+
 /// What was left behind is said on stderr by name.
 fn tell(left: &LeftOver) {
-    let LeftOver { broker, undeleted, kept, unclosed_consumers } = left;
+    let LeftOver { broker, undeleted, kept, unclosed_consumers, .. } = left;
     let mut stderr = std::io::stderr();
     for (name, reason) in undeleted {
         let _ = writeln!(stderr, "rstest-kafka: {name} is left on {broker}: {reason}");

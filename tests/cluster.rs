@@ -360,6 +360,22 @@ mod on_a_cluster {
     }
 
     #[test]
+    #[ignore = "needs a real cluster: scripts/with-kafka --refuse-topics '.*-forbidden-.*'"]
+    fn a_topic_that_the_clusters_policy_refuses_says_so() {
+        let _alone = alone();
+        let prefix = unique("policy");
+        lease(&harness(&prefix).build(), |kafka| {
+            let error = kafka.try_topic("forbidden").unwrap_err();
+            let shown = shown(&error);
+            assert!(shown.contains("create.topic.policy refuses it"), "{shown}");
+            assert!(shown.contains(&format!("{prefix}-forbidden-")), "it names the topic: {shown}");
+            // One that is refused takes no other along that is made in the same request.
+            assert!(kafka.try_topics(["forbidden", "allowed", "allowed-too"]).is_err());
+            round_trip(&kafka);
+        });
+    }
+
+    #[test]
     #[ignore = "needs a real cluster: scripts/with-kafka --sasl-plain USER:PASSWORD --acl"]
     fn what_could_not_be_deleted_is_named_at_exit() {
         let _alone = alone();

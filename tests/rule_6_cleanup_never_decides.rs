@@ -61,7 +61,7 @@ fn all_tests_pass() {
 fn all_tests_pass_and_the_report_goes_to_stderr() {
     let report = Child::of_module("child_passes::", 1).env("RSTEST_KAFKA_REPORT", "summary").run();
     report.ends_as_libtest_would(0);
-    assert!(report.stderr.contains("rstest-kafka: 3 leases"), "{report}");
+    assert!(report.stderr.contains("rstest-kafka: 3 tests"), "{report}");
 }
 
 #[rstest]

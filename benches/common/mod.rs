@@ -48,6 +48,10 @@ impl Times {
         self.0.push(took);
     }
 
+    pub fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -56,7 +60,9 @@ impl Times {
     pub fn quantile(&self, quantile: f64) -> f64 {
         let mut times = self.0.clone();
         times.sort_unstable();
-        times.get(((times.len() - 1) as f64 * quantile) as usize).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+        times
+            .get((times.len().saturating_sub(1) as f64 * quantile) as usize)
+            .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     }
 
     pub fn median(&self) -> f64 {

@@ -13,6 +13,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
@@ -92,6 +93,7 @@ impl PooledConsumer {
         };
         let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
         let key = PoolKey { lane: held.hold().lane(), topic: topic.name().into(), generation: held.names().generation };
+        let began = Instant::now();
         let (client, state) = connection.check_out(&key, held.names(), topic.logical_name())?;
         let client = ManuallyDrop::new(client);
         let made = Self {
@@ -104,11 +106,12 @@ impl PooledConsumer {
             lease,
         };
         match &state {
-            CheckedOut::Resting(at) if *at == starts => return Ok(made),
+            CheckedOut::Resting(at) if *at == starts => {}
             CheckedOut::Resting(_) => made.reassign(&starts)?,
             CheckedOut::New | CheckedOut::Unassigned => made.assign(&starts)?,
         }
-        if matches!(state, CheckedOut::New) {
+        let is_new = matches!(state, CheckedOut::New);
+        if is_new {
             // A consumer that has never heard of its topic would look for its leader only at the next topic scan, up to
             // a second later.
             let warmed = made.client.fetch_metadata(Some(made.topic.name()), deadline.remaining());
@@ -116,6 +119,7 @@ impl PooledConsumer {
                 made.lease.lease().connection().broker().control().unreachable(deadline, Some(error))
             })?;
         }
+        made.lease.lease().got_consumer(is_new, began.elapsed());
         Ok(made)
     }
 

@@ -93,6 +93,7 @@ impl PooledConsumer {
             return Ok(record);
         }
         // What is ahead already did not match; new messages are put behind it.
+        let _waiting = self.lease.lease().waiting();
         let deadline = Deadline::after(self.timeout());
         loop {
             match wait::block_on(self.next_from_broker(), deadline) {
@@ -167,7 +168,11 @@ impl PooledConsumer {
     /// # Errors
     /// As [`try_assert_empty`](Self::try_assert_empty).
     pub fn try_assert_no_more_within(&self, duration: Duration) -> Result<()> {
-        if let Some(come) = wait::block_on(self.next_record(), Deadline::after(duration)) {
+        let next = {
+            let _waiting = self.lease.lease().waiting();
+            wait::block_on(self.next_record(), Deadline::after(duration))
+        };
+        if let Some(come) = next {
             // Put back, so that the assertion below shows it among the others.
             self.ahead().push_front(come?);
         }
@@ -243,6 +248,7 @@ impl PooledConsumer {
         expected: usize,
         reading: impl AsyncFnOnce(&mut Vec<Record>) -> Result<()>,
     ) -> Result<Vec<Record>> {
+        let _waiting = self.lease.lease().waiting();
         let deadline = Deadline::after(timeout);
         let mut read = Unread::new(self);
         let outcome = wait::block_on(reading(&mut read.records), deadline);

@@ -64,6 +64,7 @@ impl PooledConsumer {
         if let Some(record) = self.take_ahead(&mut matches) {
             return Ok(record);
         }
+        let _waiting = self.lease.lease().waiting();
         loop {
             match wait::timeout(self.next_from_broker(), deadline).await {
                 Some(Ok(record)) if matches(&record) => return Ok(record),
@@ -123,7 +124,11 @@ impl PooledConsumer {
     /// # Errors
     /// As [`try_assert_empty`](Self::try_assert_empty).
     pub async fn try_assert_no_more_within_async(&self, duration: Duration) -> Result<()> {
-        if let Some(come) = wait::timeout(self.next_record(), Deadline::after(duration)).await {
+        let next = {
+            let _waiting = self.lease.lease().waiting();
+            wait::timeout(self.next_record(), Deadline::after(duration)).await
+        };
+        if let Some(come) = next {
             // Put back, so that the assertion below shows it among the others.
             self.ahead().push_front(come?);
         }
@@ -137,6 +142,7 @@ impl PooledConsumer {
         expected: usize,
         reading: impl AsyncFnOnce(&mut Vec<Record>) -> Result<()>,
     ) -> Result<Vec<Record>> {
+        let _waiting = self.lease.lease().waiting();
         let mut read = Unread::new(self);
         match wait::timeout(reading(&mut read.records), deadline).await {
             Some(outcome) => outcome?,

@@ -80,6 +80,7 @@ impl Group {
             connection.broker().control().commit_for(&id, &fences, deadline)?;
         }
         held.note_group(&id, &topics);
+        held.got_group(name);
         Ok(Self { parts: Arc::new(GroupParts { id, topics }), lease })
     }
 

@@ -48,6 +48,7 @@ impl<'a> Waiting<'a> {
     }
 
     async fn run(mut self) -> Result<()> {
+        let _waiting = self.group.lease.lease().waiting();
         while let Some(pause) = self.look().await? {
             match self.calls {
                 Calls::Here => self.deadline.pause(pause),

@@ -59,15 +59,29 @@ impl ProcessMark {
 
     /// The cargo-nextest that this process is a descendant of: its parent, unless a wrapper stands between.
     pub(crate) fn of_nextest() -> Option<Self> {
+        Self::of_ancestor(|name| name.starts_with("cargo-nextest"))
+    }
+
+    /// The cargo or cargo-nextest that runs this process's tests.
+    pub(crate) fn of_runner() -> Option<Self> {
+        Self::of_ancestor(|name| name == "cargo" || name.starts_with("cargo-nextest"))
+    }
+
+    fn of_ancestor(is_meant: impl Fn(&str) -> bool) -> Option<Self> {
         let mut pid = Stat::of(std::process::id())?.parent;
         for _ in 0..MOST_PARENTS {
             let stat = Stat::of(pid)?;
-            if stat.name.starts_with("cargo-nextest") {
+            if is_meant(&stat.name) {
                 return Self::of(pid);
             }
             pid = stat.parent;
         }
         None
+    }
+
+    /// Whether it is known to live.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.life() == Life::Alive
     }
 
     pub(super) fn life(&self) -> Life {
