@@ -6,6 +6,7 @@ mod json;
 mod read;
 mod read_async;
 mod rest;
+mod timed_out;
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -10,12 +10,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{PooledConsumer, client};
 use crate::broker::is_passing;
-use crate::error::{Error, OrRaise, PartitionState, ReceiveTimeout, Result};
+use crate::error::{Error, OrRaise, Result};
 use crate::record::Record;
 use crate::wait::{self, Calls, Deadline};
-
-/// How long the message of a timeout may wait for the end offsets.
-pub(super) const ASK_FOR_ENDS: Duration = Duration::from_secs(1);
 
 /// What comes out of a consumer.
 enum Event {
@@ -229,11 +226,7 @@ impl PooledConsumer {
         let mut read = Vec::new();
         match wait::timeout(self.read_to(&ends, &mut read), deadline).await {
             Some(outcome) => outcome.map(|()| !read.is_empty()),
-            None => {
-                let ask = self.ask_end_offsets();
-                let ends = calls.run(move || ask(Deadline::after(ASK_FOR_ENDS))).await;
-                Err(self.timed_out_at(ends, deadline, 0, read.len(), false))
-            }
+            None => Err(self.timed_out_async(deadline, 0, read.len(), calls).await),
         }
     }
 
@@ -301,12 +294,8 @@ impl PooledConsumer {
         }
     }
 
-    /// The end offset of each partition that the consumer began with; a topic that is gone is an error.
-    fn end_offsets(&self, deadline: Deadline) -> Result<Vec<i64>> {
-        self.ask_end_offsets()(deadline)
-    }
-
-    /// What asks for them, on whichever thread.
+    /// Asks, on whichever thread, for the end offset of each partition that the consumer began with; a topic that is gone is
+    /// an error.
     pub(super) fn ask_end_offsets(&self) -> impl FnOnce(Deadline) -> Result<Vec<i64>> + Send + 'static {
         let connection = Arc::clone(self.lease.lease().connection());
         let (topic, partitions) = (self.topic().clone(), self.starts().len() as i32);
@@ -372,50 +361,6 @@ impl PooledConsumer {
         *ahead = behind;
         let before: std::collections::VecDeque<Record> = before;
         read.extend(before);
-    }
-
-    /// With the end offsets as they are now, which are asked for.
-    fn timed_out(&self, deadline: Deadline, expected: usize, received: usize, blocked_runtime: bool) -> Error {
-        let ends = self.end_offsets(Deadline::after(ASK_FOR_ENDS));
-        self.timed_out_at(ends, deadline, expected, received, blocked_runtime)
-    }
-
-    pub(super) fn timed_out_at(
-        &self,
-        ends: Result<Vec<i64>>,
-        deadline: Deadline,
-        expected: usize,
-        received: usize,
-        blocked_runtime: bool,
-    ) -> Error {
-        let broker = self.lease.lease().connection().broker();
-        let end_of = |partition: i32| ends.as_ref().ok().and_then(|ends| ends.get(partition as usize)).copied();
-        let partitions = self
-            .positions()
-            .into_iter()
-            .map(|(partition, position, assigned)| PartitionState {
-                partition,
-                fence: self.topic().fence(partition),
-                position,
-                end: end_of(partition),
-                assigned,
-            })
-            .collect();
-        let end_offsets_error = match &ends {
-            Err(Error::Unreachable { source, .. } | Error::Broker { source, .. }) => source.clone(),
-            _ => None,
-        };
-        Error::Timeout(Arc::new(ReceiveTimeout {
-            topic: self.topic().name().to_owned(),
-            broker: broker.name().to_owned(),
-            waited: deadline.allowed(),
-            expected: expected.max(1),
-            received,
-            partitions,
-            end_offsets_error,
-            last_error: self.client.context().errors().last().map(|(error, reason)| format!("{error} ({reason})")),
-            blocked_runtime,
-        }))
     }
 }
 

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::PooledConsumer;
-use super::read::{ASK_FOR_ENDS, Unread, only};
-use crate::error::{Error, OrRaise, Result};
+use super::read::{Unread, only};
+use crate::error::{OrRaise, Result};
 use crate::record::Record;
 use crate::wait::{self, Calls, Deadline};
 
@@ -70,7 +70,7 @@ impl PooledConsumer {
                 Some(Ok(record)) if matches(&record) => return Ok(record),
                 Some(Ok(record)) => self.ahead().push_back(record),
                 Some(Err(error)) => return Err(error),
-                None => return Err(self.timed_out_async(deadline, 1, 0).await),
+                None => return Err(self.timed_out_async(deadline, 1, 0, Calls::Elsewhere).await),
             }
         }
     }
@@ -146,14 +146,8 @@ impl PooledConsumer {
         let mut read = Unread::new(self);
         match wait::timeout(reading(&mut read.records), deadline).await {
             Some(outcome) => outcome?,
-            None => return Err(self.timed_out_async(deadline, expected, read.records.len()).await),
+            None => return Err(self.timed_out_async(deadline, expected, read.records.len(), Calls::Elsewhere).await),
         }
         Ok(read.take())
-    }
-
-    async fn timed_out_async(&self, deadline: Deadline, expected: usize, received: usize) -> Error {
-        let ask = self.ask_end_offsets();
-        let ends = Calls::Elsewhere.run(move || ask(Deadline::after(ASK_FOR_ENDS))).await;
-        self.timed_out_at(ends, deadline, expected, received, false)
     }
 }
