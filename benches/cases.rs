@@ -15,7 +15,7 @@ use common::report::{Bench, Target};
 use common::{Times, reused};
 
 /// How long the cases of one slow kind may take in all.
-const BUDGET: Duration = Duration::from_secs(4);
+const BUDGET: Duration = Duration::from_secs(3);
 const MOST_SLOW: usize = 60;
 
 /// The embedded broker's delays to show; Kafka has its own.

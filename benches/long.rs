@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Set for the process that does it: what, on how many workers, how many.
+/// Set for the process that does it: on how many workers, and how many cases.
 const CHILD: &str = "BENCH_LONG";
 
 const CASES: usize = 20_000;
@@ -31,8 +31,8 @@ const TURNS: usize = 5;
 
 fn main() {
     if let Ok(what) = std::env::var(CHILD) {
-        let parts: Vec<&str> = what.split(' ').collect();
-        return child(parts[0], parts[1].parse().unwrap(), parts[2].parse().unwrap());
+        let (workers, cases) = what.split_once(' ').unwrap();
+        return child(workers.parse().unwrap(), cases.parse().unwrap());
     }
     let Some(mut bench) = Bench::begin("long") else { return };
     let harness = bench.harness("bench-long-parent");
@@ -52,7 +52,7 @@ fn compare(bench: &mut Bench, embedded: bool, workers: usize, cases: usize) {
     let plural = if workers == 1 { "" } else { "s" };
     let on = format!("{workers} worker{plural}");
     let of = |result: &Value, key: &str| result[key].as_f64().unwrap_or(f64::NAN);
-    let result = start("both", workers, cases);
+    let result = start(workers, cases);
     let keys = ["first_ms", "last_ms", "raw_first_ms", "raw_last_ms", "threads_more", "files_more", "memory_more_MiB"];
     bench.row(&workers.to_string(), &format!("{cases} cases, {on}"), &keys.map(|key| (key, of(&result, key))));
     let slower = of(&result, "last_ms") / of(&result, "first_ms");
@@ -61,8 +61,8 @@ fn compare(bench: &mut Bench, embedded: bool, workers: usize, cases: usize) {
     bench.figure(&format!("slower_{workers}"), &label, slower, Target::None);
     let label = format!("{on}: the same / that of raw round trips in turn with them");
     bench.figure(&format!("slower_than_raw_{workers}"), &label, slower / raw_slower, Target::AtMost(1.1));
-    // It has those of the raw clients, too, which are as many.
-    let kept = if embedded { 2.0 * of(&start("messages", workers, cases), "memory_more_MiB") } else { 0.0 };
+    // What the messages of the raw clients alone take, twice: the cases have sent as many.
+    let kept = if embedded { 2.0 * of(&result, "memory_of_messages_MiB") } else { 0.0 };
     for (id, label, value, most) in [
         ("threads", "threads more than at the first mark", of(&result, "threads_more"), 0.0),
         ("files", "open files more than at the first mark", of(&result, "files_more"), 0.0),
@@ -78,15 +78,15 @@ fn compare(bench: &mut Bench, embedded: bool, workers: usize, cases: usize) {
     }
 }
 
-fn start(what: &str, workers: usize, cases: usize) -> Value {
+fn start(workers: usize, cases: usize) -> Value {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(CHILD, format!("{what} {workers} {cases}")).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.env(CHILD, format!("{workers} {cases}")).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", output.status);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn child(what: &str, workers: usize, cases: usize) {
+fn child(workers: usize, cases: usize) {
     count_live_bytes();
     let harness = Harness::builder().topic_prefix("bench-long").build();
     let client = |n| Mutex::new(Raw::new(&harness.lease(), &format!("raw-{n}")));
@@ -101,29 +101,30 @@ fn child(what: &str, workers: usize, cases: usize) {
         let (mut ours, mut raw) = (Times::default(), Times::default());
         for _ in 0..TURNS {
             ours.append(many(workers, cases / TURNS, case));
-            each(&|raw| raw.skip());
-            many(workers, workers, round_trip);
+            each(&|raw| raw.pause(false));
             raw.append(many(workers, cases / TURNS, round_trip));
             each(&|raw| raw.pause(true));
         }
         (ours, raw)
     };
-    let (window, with_cases) = (cases / 20, what == "both");
+    let window = cases / 20;
     // Clients connect and find their leaders with the very first.
     in_turn(TURNS * 4 * workers);
-    let first = if with_cases { in_turn(window) } else { Default::default() };
+    let first = in_turn(window);
     let (mark, heap) = (settled(), live_bytes());
-    // What only fills the topics need not be received by the raw clients.
-    many(workers, cases - 2 * window, send);
-    let last = if with_cases {
-        many(workers, cases - 2 * window, case);
-        in_turn(window)
-    } else {
-        many(workers, window, send);
-        Default::default()
-    };
+    // As many messages as the cases send, so that the raw clients' topics are as long; no need to receive them.
+    if is_embedded(&harness.lease()) {
+        many(workers, cases - window, send);
+    }
+    let filled = settled();
+    many(workers, cases - 2 * window, case);
+    each(&|raw| raw.skip());
+    let last = in_turn(window);
     let (end, end_heap) = (settled(), live_bytes());
-    let more = |of: fn(&Resources) -> usize| Some(of(end.as_ref()?) as f64 - of(mark.as_ref()?) as f64);
+    let since = |end: Option<Resources>, of: fn(&Resources) -> usize| {
+        Some(of(end.as_ref()?) as f64 - of(mark.as_ref()?) as f64)
+    };
+    let more = |of| since(end, of);
     let result = json!({
         "first_ms": first.0.median(),
         "last_ms": last.0.median(),
@@ -132,6 +133,7 @@ fn child(what: &str, workers: usize, cases: usize) {
         "threads_more": more(|resources| resources.threads),
         "files_more": more(|resources| resources.files),
         "memory_more_MiB": more(|resources| resources.memory).map(|kib| kib / 1024.0),
+        "memory_of_messages_MiB": since(filled, |resources| resources.memory).map(|kib| kib / 1024.0),
         "heap_more_KiB": (end_heap - heap) as f64 / 1024.0,
     });
     println!("{result}");

@@ -14,7 +14,7 @@ use crate::report::{self, Closing, Recorder, Report};
 use crate::stats::Stats;
 use crate::wait::Deadline;
 use crate::worker_state;
-use crate::{exit_status, lane};
+use crate::{exit_status, lane, ledger};
 
 static REGISTRY: Registry = Registry {
     pid: AtomicU32::new(0),
@@ -57,6 +57,7 @@ impl Registry {
 #[ctor::ctor(unsafe)]
 fn set_up() {
     REGISTRY.pid.store(std::process::id(), Ordering::SeqCst);
+    ledger::note_parent();
     lane::on_failure(retire_before);
 }
 

@@ -266,13 +266,16 @@ fn a_run_killed_at_any_moment_is_swept() {
     let tested = Crate::new("nextest-killed");
     let foreign = format!("{}-foreign", tested.prefix);
     cluster::make(&foreign);
+    // So that no kill hits the compiler.
+    assert!(tested.command(&servers).args(["list", "--offline"]).output().unwrap().status.success());
+    let points = cluster::kill_points(12);
     let mut with_leftovers = 0;
-    for point in 0..12 {
+    for point in 0..points {
         let mut command = tested.command(&servers);
         command.args(["run", "--offline", "--test-threads=8", "-E", "not test(hang)"]);
         let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // cargo and the first look at the tests take a while of their own.
-        std::thread::sleep(Duration::from_millis(900 + 250 * point));
+        std::thread::sleep(Duration::from_millis(900 + 3_000 * u64::from(point) / u64::from(points)));
         // SIGKILL has the runner's tests go on to their end, SIGINT has it end them.
         let (signal, pid) = (["-KILL", "-INT"][point as usize % 2], run.id());
         // cargo has become cargo-nextest.
@@ -287,10 +290,14 @@ fn a_run_killed_at_any_moment_is_swept() {
             let texts = || tested.ledgers().into_iter().map(|path| (std::fs::read_to_string(&path).ok(), path));
             assert!(Instant::now() < late, "point {point}: {:#?}", texts().collect::<Vec<_>>());
             std::thread::sleep(Duration::from_millis(100));
-            // As if a while had passed: a topic that was asked for just before the kill might still come.
+            // As if a while had passed: a topic that was asked for just before the kill might still come. And as if a day
+            // had, for a process whose runner was gone before it was a process of ours: only time tells of that one.
             for ledger in tested.ledgers() {
+                let text = std::fs::read_to_string(&ledger).unwrap_or_default();
+                let knows_its_runner = text.lines().next().is_some_and(|header| !header.ends_with("\t\t\t"));
+                let age = Duration::from_secs(if knows_its_runner { 60 } else { 25 * 3600 });
                 if let Ok(file) = std::fs::File::options().append(true).open(ledger) {
-                    file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+                    file.set_modified(SystemTime::now() - age).unwrap();
                 }
             }
         }
@@ -299,8 +306,8 @@ fn a_run_killed_at_any_moment_is_swept() {
             assert_eq!((attempt.stale, attempt.missed), (0, 0), "point {point}: {attempt:?}");
         }
     }
-    println!("12 points, {with_leftovers} kills left something to sweep");
-    assert!(with_leftovers >= 6, "the kills hit the run");
+    println!("{points} points, {with_leftovers} kills left something to sweep");
+    assert!(with_leftovers >= points / 2, "the kills hit the run");
     cluster::delete(&BTreeSet::from([foreign]));
 }
 

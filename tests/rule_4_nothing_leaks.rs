@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +19,14 @@ const CHILD: &str = "a_run_that_may_be_killed";
 #[ignore = "the run that the other tests of this file start and kill"]
 fn a_run_that_may_be_killed() {
     assert!(std::env::var_os("KILL_CHILD").is_some(), "this is a part of other tests, which start it");
+    if let Some(begun) = std::env::var_os("BEGUN_AS_AN_ORPHAN_TO_BE") {
+        // Its parent ends itself once it knows that this process runs.
+        std::fs::write(begun, "").unwrap();
+        let (parent, late) = (parent_id(), Instant::now() + Duration::from_secs(20));
+        while parent_id() == parent && parent > 1 {
+            assert!(Instant::now() < late, "the parent did not end");
+        }
+    }
     let harness = Harness::builder().build();
     for n in 0..6 {
         lease(&harness, |kafka| {
@@ -37,7 +46,10 @@ fn a_run_that_may_be_killed() {
 
 /// Starts the run, with names that nobody else has.
 fn start(prefix: &str, state: &Path, extra: &[(&str, &str)]) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    start_by(Command::new(std::env::current_exe().unwrap()), prefix, state, extra)
+}
+
+fn start_by(mut command: Command, prefix: &str, state: &Path, extra: &[(&str, &str)]) -> Child {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("NEXTEST") || name.starts_with("RSTEST_KAFKA_") {
@@ -51,6 +63,8 @@ fn start(prefix: &str, state: &Path, extra: &[(&str, &str)]) -> Child {
         .env("RSTEST_KAFKA_TOPIC_PREFIX", prefix)
         .env("RSTEST_KAFKA_GROUP_PREFIX", prefix)
         .env("RSTEST_KAFKA_STATE_DIR", state)
+        // Nothing else is to stand on stderr than what went wrong.
+        .env("RSTEST_KAFKA_FAILURE_ACCOUNT", "off")
         .envs(extra.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -99,21 +113,21 @@ fn undisturbed(name: &str) -> Duration {
 #[ignore = "needs a real cluster in RSTEST_KAFKA_BOOTSTRAP_SERVERS"]
 fn a_run_killed_at_any_moment_is_swept_by_the_next() {
     let took = undisturbed("whole");
-    const POINTS: u32 = 60;
+    let points = cluster::kill_points(60);
     let mut with_leftovers = 0;
     std::thread::scope(|scope| {
         let lanes: Vec<_> = (0..3)
             .map(|lane| {
                 scope.spawn(move || {
                     let mut with_leftovers = 0;
-                    for point in (lane..POINTS).step_by(3) {
+                    for point in (lane..points).step_by(3) {
                         let (state, prefix) = (tempfile::tempdir().unwrap(), prefix(&format!("at-{point}")));
                         let foreign = format!("{prefix}-foreign");
                         cluster::make(&foreign);
                         let child = start(&prefix, state.path(), &[]);
                         // Evenly over a run, and a little beyond its end; not the same from one time to the next.
                         let jitter = Instant::now().elapsed().subsec_nanos() % 1_000;
-                        std::thread::sleep(took * 2 * point / POINTS + Duration::from_micros(jitter.into()));
+                        std::thread::sleep(took * 2 * point / points + Duration::from_micros(jitter.into()));
                         kill(&child, if point % 2 == 0 { "KILL" } else { "INT" });
                         let (_, stderr) = end(child);
                         assert!(!stderr.contains("panicked"), "{stderr}");
@@ -144,8 +158,8 @@ fn a_run_killed_at_any_moment_is_swept_by_the_next() {
             .collect();
         with_leftovers = lanes.into_iter().map(|lane| lane.join().unwrap()).sum();
     });
-    println!("{POINTS} points over twice {took:?}; {with_leftovers} kills left something to sweep");
-    assert!(with_leftovers >= POINTS / 5, "the kills hit the run: {with_leftovers}");
+    println!("{points} points over twice {took:?}; {with_leftovers} kills left something to sweep");
+    assert!(with_leftovers >= points / 5, "the kills hit the run: {with_leftovers}");
 }
 
 #[test]
@@ -211,6 +225,32 @@ fn a_slots_process_killed_before_it_could_say_that_it_ended_well_moves_the_slot_
     } else {
         cluster::delete(&cluster::named(&prefix));
     }
+}
+
+/// A runner that is killed at once leaves a process behind that has no lease yet, and later has no runner to name.
+#[test]
+#[ignore = "needs a real cluster in RSTEST_KAFKA_BOOTSTRAP_SERVERS"]
+fn a_slots_process_whose_runner_was_killed_before_its_first_lease_is_swept() {
+    let (state, prefix) = (tempfile::tempdir().unwrap(), prefix("orphan"));
+    let run = format!("{:08x}-0000-4000-8000-000000000001", std::process::id());
+    let begun = state.path().join("begun");
+    let mut runner = Command::new("sh");
+    let until_begun = r#""$0" "$@" & until [ -e "$BEGUN_AS_AN_ORPHAN_TO_BE" ]; do sleep 0.01; done; kill -KILL $$"#;
+    runner.args(["-c", until_begun]).arg(std::env::current_exe().unwrap());
+    let slot = [
+        ("NEXTEST_RUN_ID", run.as_str()),
+        ("NEXTEST_TEST_GLOBAL_SLOT", "1"),
+        ("BEGUN_AS_AN_ORPHAN_TO_BE", begun.to_str().unwrap()),
+    ];
+    // Its end is the end of the orphan, which has its stderr.
+    let (_, stderr) = end(start_by(runner, &prefix, state.path(), &slot));
+    assert!(begun.exists() && !stderr.contains("panicked"), "{stderr}");
+    std::fs::remove_file(begun).unwrap();
+    assert!(!ledgers(state.path()).is_empty(), "its slot's topics are left to its run");
+    let harness = Harness::builder().bootstrap_servers(cluster::servers()).state_dir(state.path()).build();
+    harness.sweep().unwrap();
+    cluster::assert_only(&prefix, &[], "after the sweep");
+    assert_eq!(ledgers(state.path()), Vec::<String>::new());
 }
 
 fn next_run_in(prefix: &str, state: &Path, environment: &[(&str, &str)], passes: bool) {

@@ -97,6 +97,7 @@ pub fn all(measured: &Measured) -> String {
             }
         }
     }
+    text += BOUNDS;
     for (broker, bench, report) in measured.reports() {
         let _ = writeln!(text, "\n## {bench}, {}\n", name(broker));
         rows(&mut text, report);
@@ -113,6 +114,21 @@ pub fn all(measured: &Measured) -> String {
     }
     text
 }
+
+/// What stands in the way of the aims: found with a profile, the broker's request log and librdkafka's source.
+const BOUNDS: &str = "
+## What bounds them
+
+- A reused case is three requests one after another: the offset request of its fence, the message with its
+  acknowledgement, the fetch. A raw round trip has the last two at once. `by hand` is the same three requests on clients of
+  one's own: what a fence costs at least.
+- Many lanes: these three against two are also what their throughput comes down to, once all cores are busy.
+- Long runs on the embedded broker: it looks for an offset from a partition's first message on
+  (`rd_kafka_mock_msgset_find`, \"FIXME: Maintain an index\"), also for a fetch that finds nothing. What slows down is the
+  broker, for raw round trips too; its memory is that of the messages, at most 5 MiB a partition.
+- A fresh topic on Kafka takes some 30 ms to make and as much to delete, and the close of any consumer with a group id 100 ms,
+  a step of rdkafka's own.
+";
 
 fn name(broker: &str) -> &str {
     match broker {

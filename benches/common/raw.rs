@@ -44,11 +44,15 @@ pub fn send(producer: &BaseProducer, topic: &str) {
 
 pub fn receive(consumer: &BaseConsumer) {
     let started = Instant::now();
-    // A poll also ends, without a message, when it has served something else, such as a rebalance.
+    let mut last = None;
+    // A poll also ends, without a message, when it has served something else, such as a rebalance. An error passes, such as
+    // that of a topic which has just been made and is not known to all yet.
     let message = loop {
-        assert!(started.elapsed() < SOON, "no message within {SOON:?}");
-        if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-            break message.unwrap();
+        assert!(started.elapsed() < SOON, "no message within {SOON:?}: {last:?}");
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => break message,
+            Some(Err(error)) => last = Some(error),
+            None => {}
         }
     };
     assert_eq!(message.payload(), Some(&b"v"[..]));
@@ -97,25 +101,23 @@ impl Raw {
 
     /// As most tests do it: what is sent is acknowledged, then received.
     pub fn acknowledged_round_trip(&self) {
-        let record = BaseRecord::to(&self.topic).key("k").payload("v");
-        self.threaded.send(record).map_err(|(error, _)| error).unwrap();
-        self.acknowledged.recv_timeout(SOON).unwrap();
+        self.send_alone();
         receive(&self.consumer);
     }
 
     /// Half of it: what is sent is acknowledged, and not received.
     pub fn send_alone(&self) {
-        send(&self.producer, &self.topic);
-        while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
-        }
+        let record = BaseRecord::to(&self.topic).key("k").payload("v");
+        self.threaded.send(record).map_err(|(error, _)| error).unwrap();
+        self.acknowledged.recv_timeout(SOON).unwrap();
     }
 
-    /// Goes on behind all that was sent.
+    /// Goes on behind all that was sent meanwhile, paused as before.
     pub fn skip(&self) {
         let (_, end) = self.producer.client().fetch_watermarks(&self.topic, 0, SOON).unwrap();
         assign(&self.consumer, &self.topic, end);
         self.pause(false);
+        self.pause(true);
     }
 
     /// One that stays assigned keeps the broker busy while something else is timed.

@@ -24,7 +24,7 @@ pub(crate) use self::book::BookedTopic;
 pub(crate) use self::dead::{Dead, Estate};
 use self::file::{Claim, LedgerFile};
 pub(crate) use self::folder::StateDir;
-pub(crate) use self::owner::{Owner, ProcessMark};
+pub(crate) use self::owner::{Owner, ProcessMark, note_parent};
 use self::record::Record;
 pub(crate) use self::record::{Header, Unreadable};
 use crate::broker::Shape;

@@ -5,6 +5,7 @@
 //! is alive: a leftover that stays for a day costs less than a live run's topics.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// How long a run's files must have been left alone before it counts as dead, where its runner cannot be looked for.
@@ -12,6 +13,25 @@ const LEFT_ALONE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest chain of parents that is followed; a loop would be the kernel's.
 const MOST_PARENTS: usize = 64;
+
+/// Who had started this process, noted before `main`; 0 where the system does not tell.
+static FIRST_PARENT: AtomicU32 = AtomicU32::new(0);
+
+/// Notes who has started this process: once the parent is dead, nothing tells who it was.
+pub(crate) fn note_parent() {
+    FIRST_PARENT.store(parent(), Ordering::SeqCst);
+}
+
+fn parent() -> u32 {
+    #[cfg(unix)]
+    {
+        std::os::unix::process::parent_id()
+    }
+    #[cfg(not(unix))]
+    {
+        0
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -58,8 +78,17 @@ impl ProcessMark {
     }
 
     /// The cargo-nextest that this process is a descendant of: its parent, unless a wrapper stands between.
+    ///
+    /// A runner that was killed before its test had its first lease is no ancestor any more. Its run is known to be over
+    /// then: no process that lives ever has the mark that it gets.
     pub(crate) fn of_nextest() -> Option<Self> {
-        Self::of_ancestor(|name| name.starts_with("cargo-nextest"))
+        Self::of_ancestor(|name| name.starts_with("cargo-nextest")).or_else(Self::of_dead_parent)
+    }
+
+    fn of_dead_parent() -> Option<Self> {
+        let pid = FIRST_PARENT.load(Ordering::SeqCst);
+        let has_died = pid > 1 && pid != parent();
+        if has_died { Some(Self { pid, start: Some(0), host: host()? }) } else { None }
     }
 
     /// The cargo or cargo-nextest that runs this process's tests.

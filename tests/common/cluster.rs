@@ -87,6 +87,12 @@ pub fn delete(names: &BTreeSet<String>) {
     }
 }
 
+/// At how many moments a run is killed: `KILL_POINTS`, else as many as a change of what is swept wants.
+pub fn kill_points(usual: u32) -> u32 {
+    let told = std::env::var("KILL_POINTS").ok();
+    told.map_or(usual, |points| points.parse().expect("KILL_POINTS is a number of kills"))
+}
+
 /// What `scripts/with-kafka` tells its command.
 fn told(variable: &str, option: &str) -> String {
     std::env::var(variable)
