@@ -89,6 +89,8 @@ pub enum Error {
     Value {
         /// What was expected, and where the value differs.
         reason: String,
+        /// Where in a JSON value, such as `items[1].price`; `None` where that is the value as a whole.
+        path: Option<String>,
         /// The message.
         record: Box<Record>,
     },
@@ -156,6 +158,8 @@ pub struct PartitionState {
     pub position: i64,
     /// The end offset now, if the broker told it.
     pub end: Option<i64>,
+    /// Where the first transaction begins that nobody has ended yet: a reader of committed messages gets no further.
+    pub open_transaction: Option<i64>,
     /// Whether the consumer is still assigned to the partition.
     pub assigned: bool,
 }
@@ -251,6 +255,13 @@ impl ReceiveTimeout {
             format!("all that was written to it after its fence ({written}) was received before")
         } else if self.partitions.iter().any(|p| !p.assigned && p.end.unwrap_or(0) > p.position) {
             format!("{missing} of {written} written, not delivered: the test changed the consumer's assignment")
+        } else if let Some(at) = self.partitions.iter().find_map(|p| p.open_transaction.filter(|at| *at < p.fence)) {
+            format!(
+                "{missing} of {written} written, not delivered: an earlier test has left a transaction open (at offset {at}) \
+                 and hides all that comes after it; end it there, or give that test an exclusive topic"
+            )
+        } else if let Some(at) = self.partitions.iter().find_map(|p| p.open_transaction) {
+            format!("{missing} of {written} written, not delivered: a transaction is open (at offset {at})")
         } else {
             format!(
                 "{missing} of {written} written, not delivered: paused, in an open or aborted transaction, or a \
@@ -274,6 +285,9 @@ impl fmt::Display for ReceiveTimeout {
             match state.end {
                 Some(end) => write!(f, "{end}")?,
                 None => write!(f, "unknown")?,
+            }
+            if let Some(at) = state.open_transaction {
+                write!(f, ", a transaction open at {at}")?;
             }
             if !state.assigned {
                 write!(f, ", not assigned")?;
@@ -323,7 +337,9 @@ impl fmt::Display for Error {
                     more => write!(f, "\n  and {more} more"),
                 }
             }
-            Self::Value { reason, record } => write!(f, "{reason} in {record:?}"),
+            Self::Value { reason, record, .. } => {
+                write!(f, "{reason}\n  in {record:?} of topic {:?}", record.topic())
+            }
             Self::State { action, path, .. } => {
                 let path = path.display();
                 write!(

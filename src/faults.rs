@@ -72,8 +72,7 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let deadline = Deadline::after(END);
-        // Its faults stay as they are: to a member that is just closing a broker must not come back, or librdkafka aborts
-        // the process (2.12.1: `rktp_started` in rd_kafka_assignment_partition_stopped).
+        // Its faults stay as they are: these clients close without their broker.
         self.connection.close_idle();
         self.connection.wait_for_closing(deadline);
         // The lease lets go of it any moment; whoever is last waits for its clients to end, and that is not to be the test.
@@ -85,10 +84,20 @@ impl Drop for Ending {
 
 /// The faults of a test's own broker, from [`Kafka::faults`](crate::Kafka::faults): to see how a service takes them.
 ///
-/// They are felt by every client of this lease's broker, and by nobody else: the service under test, and the test's own
-/// sending, receiving, topics and groups, which count as requests like any other. So make topics, consumers and groups before the
-/// fault, or let the fault be one that only the service meets, such as a failing [`Request::OffsetCommit`]. All of them end with
-/// the lease.
+/// They are felt by every client of this lease's broker, and by nobody else, and end with the lease. The test's own calls are
+/// requests like the service's, so make topics, consumers and groups before the fault, or choose one that only the service meets:
+///
+/// | the test's call | asks with | refused for a passing reason |
+/// |---|---|---|
+/// | a topic, its fence | metadata, [`ListOffsets`](Request::ListOffsets) | asks again until the timeout |
+/// | a consumer, `recv` and its like | [`Fetch`](Request::Fetch) | goes on until the timeout |
+/// | `drain`, `assert_empty` | [`ListOffsets`](Request::ListOffsets), then [`Fetch`](Request::Fetch) | both of these |
+/// | `send` and its like | [`Produce`](Request::Produce); the first one [`InitProducerId`](Request::InitProducerId) | sends again until the timeout, never twice |
+/// | a group | [`FindCoordinator`](Request::FindCoordinator), [`OffsetCommit`](Request::OffsetCommit) | asks again until the timeout |
+/// | its lag, waiting for it | [`OffsetFetch`](Request::OffsetFetch), [`ListOffsets`](Request::ListOffsets) | asks again until the timeout |
+///
+/// A passing reason is one that a client takes for such: an election, a coordinator that is loading, a lost connection. What is
+/// refused for another, such as a missing right, fails at once.
 ///
 /// ```
 /// use rstest_kafka::Request;

@@ -4,9 +4,6 @@ use std::fmt;
 
 use rdkafka::ClientConfig;
 use rdkafka::bindings as rdsys;
-use rdkafka::message::ToBytes;
-use rdkafka::producer::BaseRecord;
-use rdkafka::producer::future_producer::Delivery;
 
 use crate::broker::Capabilities;
 use crate::consumer::PooledConsumer;
@@ -38,7 +35,7 @@ use crate::worker::{RunId, WorkerId};
 /// ```
 #[must_use = "a test's lease ends when its last fixture is dropped"]
 pub struct Kafka {
-    lease: LeaseGuard,
+    pub(crate) lease: LeaseGuard,
 }
 
 impl Kafka {
@@ -130,155 +127,6 @@ impl Kafka {
         let lease = self.lease.lease();
         let topics = topics.into_iter().map(|topic| lease.resolve(topic.into())).collect::<Result<_>>()?;
         Group::make(self.lease.clone(), name, topics)
-    }
-
-    /// Sends one message and returns once the broker has it, with the partition and offset that it gave.
-    ///
-    /// The partition is librdkafka's choice by the key (`consistent_random`); name one with
-    /// [`send_record`](Self::send_record).
-    ///
-    /// # Panics
-    /// When the broker has not acknowledged it within the configured timeout; [`try_send`](Self::try_send) returns that
-    /// as an error.
-    #[track_caller]
-    pub fn send<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Delivery
-    where
-        K: ToBytes + ?Sized,
-        V: ToBytes + ?Sized,
-    {
-        self.try_send(topic, key, value).or_raise()
-    }
-
-    /// As [`send`](Self::send).
-    ///
-    /// # Errors
-    /// [`Error::Broker`](crate::Error::Broker) when it was not acknowledged; else as [`try_consumer`](Self::try_consumer).
-    pub fn try_send<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Result<Delivery>
-    where
-        K: ToBytes + ?Sized,
-        V: ToBytes + ?Sized,
-    {
-        let topic = self.lease.lease().resolve(topic.into())?;
-        self.try_send_record(BaseRecord::to(topic.name()).key(key).payload(value))
-    }
-
-    /// As [`send`](Self::send), without blocking the thread; on any runtime.
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send).
-    pub async fn send_async<K, V>(&self, topic: impl Into<TopicRef>, key: &K, value: &V) -> Result<Delivery>
-    where
-        K: ToBytes + ?Sized,
-        V: ToBytes + ?Sized,
-    {
-        let topic = self.lease.lease().resolve(topic.into())?;
-        self.send_record_async(BaseRecord::to(topic.name()).key(key).payload(value)).await
-    }
-
-    /// Sends messages in their order and returns once the broker has them all, each with its partition and offset.
-    ///
-    /// # Panics
-    /// When one was not acknowledged; [`try_send_all`](Self::try_send_all) returns that as an error.
-    #[track_caller]
-    pub fn send_all<K, V>(
-        &self,
-        topic: impl Into<TopicRef>,
-        messages: impl IntoIterator<Item = (K, V)>,
-    ) -> Vec<Delivery>
-    where
-        K: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-    {
-        self.try_send_all(topic, messages).or_raise()
-    }
-
-    /// As [`send_all`](Self::send_all).
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send): the first that was not acknowledged.
-    pub fn try_send_all<K, V>(
-        &self,
-        topic: impl Into<TopicRef>,
-        messages: impl IntoIterator<Item = (K, V)>,
-    ) -> Result<Vec<Delivery>>
-    where
-        K: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-    {
-        let lease = self.lease.lease();
-        let topic = lease.resolve(topic.into())?;
-        let connection = lease.connection();
-        let producer = connection.producer(lease.hold().lane())?;
-        let sendings: Vec<_> = messages
-            .into_iter()
-            .map(|(key, value)| {
-                producer.enqueue(BaseRecord::to(topic.name()).key(key.as_ref()).payload(value.as_ref()))
-            })
-            .collect::<Result<_>>()?;
-        connection.counters().messages_sent.add(sendings.len());
-        let deadline = lease.deadline();
-        sendings.into_iter().map(|sending| producer.wait(sending, deadline)).collect()
-    }
-
-    /// Sends one message with all that a record can have: partition, headers, timestamp, no key, no value.
-    ///
-    /// ```
-    /// use rstest_kafka::rdkafka::message::{Header, OwnedHeaders};
-    /// use rstest_kafka::rdkafka::producer::BaseRecord;
-    /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
-    /// # let kafka = harness.lease();
-    ///
-    /// let events = kafka.topic("events");
-    /// let headers = OwnedHeaders::new().insert(Header { key: "trace", value: Some("a1") });
-    /// let record = BaseRecord::<str, str>::to(&events).partition(0).headers(headers).payload("one");
-    /// assert_eq!(kafka.send_record(record).partition, 0);
-    ///
-    /// let received = kafka.consumer(&events).recv();
-    /// assert_eq!((received.key(), received.header("trace")), (None, Some(&b"a1"[..])));
-    /// ```
-    ///
-    /// # Panics
-    /// When it was not acknowledged; [`try_send_record`](Self::try_send_record) returns that as an error.
-    #[track_caller]
-    pub fn send_record<K, V>(&self, record: BaseRecord<'_, K, V>) -> Delivery
-    where
-        K: ToBytes + ?Sized,
-        V: ToBytes + ?Sized,
-    {
-        self.try_send_record(record).or_raise()
-    }
-
-    /// As [`send_record`](Self::send_record).
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send).
-    pub fn try_send_record<K, V>(&self, record: BaseRecord<'_, K, V>) -> Result<Delivery>
-    where
-        K: ToBytes + ?Sized,
-        V: ToBytes + ?Sized,
-    {
-        let lease = self.lease.lease();
-        let connection = lease.settle("a message");
-        let producer = connection.producer(lease.hold().lane())?;
-        connection.counters().messages_sent.add(1);
-        producer.wait(producer.enqueue(record)?, lease.deadline())
-    }
-
-    /// As [`send_record`](Self::send_record), without blocking the thread; on any runtime.
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send).
-    pub async fn send_record_async<K, V>(&self, record: BaseRecord<'_, K, V>) -> Result<Delivery>
-    where
-        K: ToBytes + ?Sized,
-        V: ToBytes + ?Sized,
-    {
-        let lease = self.lease.lease();
-        let connection = lease.settle("a message");
-        let producer = connection.producer(lease.hold().lane())?;
-        connection.counters().messages_sent.add(1);
-        let sending = producer.enqueue(record)?;
-        producer.wait_async(sending, lease.deadline()).await
     }
 
     /// The addresses of the broker, for a service under test.

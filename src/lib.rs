@@ -99,7 +99,7 @@
 //!
 //! - `tokio` (default): rdkafka's own tokio consumers and producers, for users of the re-export [`rdkafka`]. The fixtures work on
 //!   any runtime, and without one.
-//! - `json`: `Record::json` and `Record::try_json`.
+//! - `json`: `Record::json`, [`PooledConsumer`]'s `recv_json`, and their twins.
 //! - `ssl`, `ssl-vendored`: TLS and SCRAM. `sasl`, `gssapi`: Kerberos. `zstd`, `cmake-build`, `dynamic-linking`: how librdkafka is
 //!   built. All are rdkafka's.
 //!
@@ -131,6 +131,7 @@ mod producer;
 mod record;
 mod registry;
 mod report;
+mod send;
 mod stats;
 mod sweep;
 mod topic;

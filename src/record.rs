@@ -79,12 +79,25 @@ impl Record {
     /// The value, read as JSON.
     ///
     /// # Errors
-    /// [`Error::Value`] with the line and column where it differs, and the value.
+    /// [`Error::Value`] with the path, line and column where it differs, and the value.
     #[cfg(feature = "json")]
     pub fn try_json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         let payload = self.payload().ok_or_else(|| self.unlike("expected JSON, got a tombstone"))?;
-        serde_json::from_slice(payload)
-            .map_err(|error| self.unlike(format!("expected JSON of a {}: {error}", std::any::type_name::<T>())))
+        let mut parser = serde_json::Deserializer::from_slice(payload);
+        let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+            // "." is the value as a whole, "?" what is no JSON.
+            let path = Some(error.path().to_string()).filter(|path| !matches!(path.as_str(), "." | "?"));
+            self.unlike_json::<T>(path, error.inner())
+        })?;
+        parser.end().map_err(|error| self.unlike_json::<T>(None, &error))?;
+        Ok(value)
+    }
+
+    #[cfg(feature = "json")]
+    fn unlike_json<T>(&self, path: Option<String>, error: &serde_json::Error) -> Error {
+        let place = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+        let reason = format!("expected JSON of a {}: {place}{error}", std::any::type_name::<T>());
+        Error::Value { reason, path, record: Box::new(self.clone()) }
     }
 
     /// The value of the first header of that name; `None` where there is none, or where it has no value.
@@ -124,7 +137,7 @@ impl Record {
     }
 
     fn unlike(&self, reason: impl Into<String>) -> Error {
-        Error::Value { reason: reason.into(), record: Box::new(self.clone()) }
+        Error::Value { reason: reason.into(), path: None, record: Box::new(self.clone()) }
     }
 }
 
@@ -205,6 +218,33 @@ mod tests {
     fn what_is_no_text_says_what_it_is(#[case] payload: Option<&[u8]>, #[case] says: &str) {
         let message = record(payload).try_text().unwrap_err().to_string();
         assert!(message.contains(says), "{message}");
+    }
+
+    #[cfg(feature = "json")]
+    #[rstest]
+    #[case::deep(br#"{"items":[{"price":1},{"price":"x"}]}"#, Some("items[1].price"), "invalid type: string \"x\"")]
+    #[case::missing(br#"{"items":[{"price":1},{}]}"#, Some("items[1]"), "missing field `price`")]
+    #[case::whole(b"[]", None, "expected struct Order")]
+    #[case::no_json(b"{", None, "EOF while parsing")]
+    #[case::more_behind(br#"{"items":[]} x"#, None, "trailing characters")]
+    fn what_is_other_json_says_where(#[case] payload: &[u8], #[case] place: Option<&str>, #[case] says: &str) {
+        #[derive(Debug, serde::Deserialize)]
+        struct Order {
+            #[expect(dead_code, reason = "only read")]
+            items: Vec<Item>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Item {
+            #[expect(dead_code, reason = "only read")]
+            price: u64,
+        }
+        let error = record(Some(payload)).try_json::<Order>().unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("Order") && message.contains(says), "{message}");
+        assert!(message.contains("of topic \"t\"") && message.contains("2@7 key \"k\" value"), "{message}");
+        let Error::Value { path, .. } = error else { panic!("{error}") };
+        assert_eq!(path.as_deref(), place, "{message}");
+        assert!(place.is_none_or(|place| message.contains(&format!("{place}: "))), "{message}");
     }
 
     #[rstest]

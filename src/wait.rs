@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
 /// The moment by which something must have happened.
@@ -42,6 +43,43 @@ impl Deadline {
     }
 }
 
+/// Where a call is made that blocks, and of which librdkafka has no other kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// On this thread.
+    Here,
+    /// On a thread of its own, so that the tasks of a runtime go on meanwhile.
+    Elsewhere,
+}
+
+impl Calls {
+    pub(crate) async fn run<T: Send + 'static>(self, call: impl FnOnce() -> T + Send + 'static) -> T {
+        if self == Self::Here {
+            return call();
+        }
+        let (done, outcome) = oneshot::channel();
+        let call = Arc::new(Mutex::new(Some(call)));
+        let taken = Arc::clone(&call);
+        let take = |call: &Mutex<Option<_>>| call.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let spawned =
+            thread::Builder::new().name("rstest-kafka ask".to_owned()).stack_size(256 * 1024).spawn(move || {
+                if let Some(call) = take(&taken) {
+                    let _ = done.send(call());
+                }
+            });
+        if spawned.is_err()
+            && let Some(call) = take(&call)
+        {
+            // No thread to be had.
+            return call();
+        }
+        match outcome.await {
+            Ok(outcome) => outcome,
+            Err(_) => panic!("a question to the broker panicked; this is a bug of rstest-kafka"),
+        }
+    }
+}
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -64,6 +102,16 @@ pub(crate) fn block_on<F: Future>(future: F, deadline: Deadline) -> Option<F::Ou
             return None;
         }
         thread::park_timeout(remaining);
+    }
+}
+
+/// Drives a future to its end, which its own deadlines bring.
+pub(crate) fn block_on_to_end<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Some(output) = block_on(future.as_mut(), Deadline::after(Duration::from_secs(60))) {
+            return output;
+        }
     }
 }
 

@@ -70,12 +70,16 @@ mod on_a_cluster {
             let clock = Instant::now();
             let send = kafka.try_send("events", "k", "lost").unwrap_err().to_string();
             let receive = consumer.try_recv().unwrap_err().to_string();
+            let empty = consumer.try_assert_empty().unwrap_err().to_string();
             let topic = kafka.try_topic("other").unwrap_err().to_string();
             let took = clock.elapsed();
-            for error in [&send, &receive, &topic] {
+            for error in [&send, &receive, &empty, &topic] {
                 assert!(error.contains("broker 127.0.0.1"), "it names the broker: {error}");
             }
-            assert!(took < Duration::from_secs(9), "each within its timeout: {took:?}\n{send}\n{receive}\n{topic}");
+            assert!(
+                took < Duration::from_secs(12),
+                "each within its timeout: {took:?}\n{send}\n{receive}\n{empty}\n{topic}"
+            );
             println!("while it is down, in {took:?}:\n{send}\n{receive}\n{topic}");
 
             back.now();

@@ -210,6 +210,46 @@ fn a_commit_is_refused_with_the_chosen_error_exactly_n_times() {
     });
 }
 
+/// What the table of `Faults` says of the test's own calls.
+#[rstest]
+fn the_tests_own_calls_meet_the_faults_and_get_over_passing_ones() {
+    let harness = builder().timeout(Duration::from_secs(20)).build();
+    lease(&harness, |kafka| {
+        let faults = kafka.faults();
+        let two = |request, error| {
+            let before = faults.requests(request);
+            faults.fail_next(request, 2, error);
+            move |faults: &rstest_kafka::Faults| {
+                let asked = faults.requests(request) - before;
+                assert!(asked >= 3, "two refused, one answered: {request:?} came {asked} times");
+            }
+        };
+        let passed = two(Request::ListOffsets, RDKafkaErrorCode::NotLeaderForPartition);
+        let events = kafka.topic("events");
+        passed(&faults);
+        let passed = two(Request::Produce, RDKafkaErrorCode::NotEnoughReplicas);
+        kafka.send(&events, "k", "one");
+        passed(&faults);
+        let passed = two(Request::Fetch, RDKafkaErrorCode::NotLeaderForPartition);
+        let consumer = kafka.consumer(&events);
+        assert_eq!(consumer.recv().text(), "one");
+        consumer.assert_empty();
+        passed(&faults);
+        let passed = two(Request::ListOffsets, RDKafkaErrorCode::BrokerTransportFailure);
+        consumer.assert_empty();
+        passed(&faults);
+        let passed = two(Request::OffsetCommit, RDKafkaErrorCode::CoordinatorLoadInProgress);
+        let group = kafka.group("billing", [&events]);
+        passed(&faults);
+        let passed = two(Request::OffsetFetch, RDKafkaErrorCode::CoordinatorLoadInProgress);
+        assert_eq!(group.lag(), 1);
+        passed(&faults);
+        faults.fail_next(Request::Produce, 1, RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(kafka.try_send(&events, "k", "refused").is_err());
+        consumer.assert_empty();
+    });
+}
+
 #[rstest]
 fn a_topic_that_metadata_refuse_is_there_again_when_that_ends() {
     let harness = builder().build();

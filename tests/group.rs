@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use common::mock::{Mock, OFFSET_FETCH};
-use common::{alone, lease, put};
+use common::{alone, comes_true, lease, put};
 use rstest::rstest;
 use rstest_kafka::rdkafka::ClientConfig;
 use rstest_kafka::rdkafka::bindings as rdsys;
@@ -142,6 +142,44 @@ fn waiting_in_vain_shows_the_lag_of_each_partition() {
         assert!(message.contains(&format!("{orders} [1]: fence {}", orders.fence(1))), "{message}");
         assert!(group.try_wait_until_consumed_past(&orders, 0, orders.fence(0) - 1).is_ok(), "nothing to wait for");
         assert!(group.try_wait_until_consumed_past(&orders, 1, sent).is_err());
+    });
+}
+
+/// Where the broker can say: on the embedded one neither is guessed.
+#[rstest]
+fn waiting_in_vain_shows_the_groups_state_and_its_members(#[values("classic", "consumer")] protocol: &str) {
+    let _alone = alone();
+    let harness = Harness::builder().topic_prefix("group").timeout(Duration::from_millis(500)).build();
+    lease(&harness, |kafka| {
+        let orders = kafka.topic(TopicSpec::new("orders").partitions(2));
+        let group = kafka.group("billing", [&orders]);
+        put(&kafka, &orders, 1, "never committed");
+        let told = || match group.try_wait_until_consumed().unwrap_err() {
+            Error::Lag(lag) => lag,
+            other => panic!("{other}"),
+        };
+        let can_say = kafka.capabilities().describe_groups;
+        let lag = told();
+        assert_eq!((lag.state.as_deref(), lag.members.len()), (can_say.then_some("Empty"), 0), "{lag}");
+        assert_eq!(lag.to_string().contains("no member: is the service running"), can_say, "{lag}");
+
+        // It reads and does not commit.
+        let config = config(&kafka, &group, "earliest", protocol);
+        let service: BaseConsumer = { config }.set("client.id", "billing-service").create().unwrap();
+        service.subscribe(&[&orders]).unwrap();
+        assert!(comes_true(|| service.poll(Duration::from_millis(100)).is_some()), "it has the message");
+        let lag = told();
+        let text = lag.to_string();
+        assert!(text.contains(&format!("{orders} [1]: fence {0}, committed {0}", orders.fence(1))), "{text}");
+        if can_say {
+            assert_eq!(lag.state.as_deref(), Some("Stable"), "{text}");
+            let [member] = &*lag.members else { panic!("{text}") };
+            let both = [format!("{orders} [0]"), format!("{orders} [1]")];
+            assert!(member.starts_with("billing-service at ") && both.iter().all(|one| member.contains(one)), "{text}");
+            assert!(text.contains(&format!("\n  member {member}")), "{text}");
+        } else {
+            assert!(lag.state.is_none() && lag.members.is_empty() && !text.contains("member"), "{text}");
+        }
     });
 }
 

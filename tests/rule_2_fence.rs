@@ -650,15 +650,15 @@ fn sync_case(kafka: &Kafka, text: &str) {
 
 async fn async_case(kafka: &Kafka, text: &str) {
     let consumer = kafka.consumer("events");
-    kafka.send_async("events", "k", text).await.unwrap();
+    kafka.send_async("events", "k", text).await;
     assert_eq!(consumer.recv_async().await.text(), text);
     let texts = ["a", "b", "c"];
     for text in texts {
-        kafka.send_async("events", "k", text).await.unwrap();
+        kafka.send_async("events", "k", text).await;
     }
     assert_eq!(in_order(&consumer.recv_n_async(3).await), texts);
     consumer.assert_empty();
-    kafka.send_async("events", "k", "left").await.unwrap();
+    kafka.send_async("events", "k", "left").await;
 }
 
 fn current_thread() -> tokio::runtime::Runtime {
@@ -734,7 +734,7 @@ fn an_async_receive_that_is_cancelled_loses_nothing() {
             let consumer = kafka.consumer("events");
             let send = async {
                 for n in 0..300 {
-                    kafka.send_async("events", "k", &n.to_string()).await.unwrap();
+                    kafka.send_async("events", "k", &n.to_string()).await;
                 }
             };
             let receive = async {
@@ -779,7 +779,7 @@ fn a_stream_has_every_message_and_ends_with_its_holder() {
             assert_eq!(sorted(&rest), ["0", "1"], "also what was read ahead");
             let mut stream = consumer.stream();
             assert!(tokio::time::timeout(Duration::from_millis(20), stream.next()).await.is_err());
-            kafka.send_async("events", "k", "more").await.unwrap();
+            kafka.send_async("events", "k", "more").await;
             assert_eq!(stream.next().await.unwrap().unwrap().text(), "more");
         });
         consumer.assert_empty();

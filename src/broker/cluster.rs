@@ -161,6 +161,7 @@ impl Broker for Cluster {
             delete_groups: true,
             describe_groups: true,
             topic_config: true,
+            abort_markers: true,
             faults: false,
             outlives_process: true,
         }

@@ -144,6 +144,7 @@ impl Broker for Embedded {
             delete_groups: false,
             describe_groups: false,
             topic_config: false,
+            abort_markers: false,
             faults: true,
             outlives_process: false,
         }

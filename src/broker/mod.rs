@@ -48,6 +48,8 @@ pub struct Capabilities {
     pub describe_groups: bool,
     /// Topics take configurations such as `cleanup.policy`.
     pub topic_config: bool,
+    /// What a transaction has aborted, or not committed yet, is hidden from readers of committed messages.
+    pub abort_markers: bool,
     /// It gives a test faults on demand ([`Kafka::faults`](crate::Kafka::faults)).
     pub faults: bool,
     /// It outlives this process, and with it what is not deleted.

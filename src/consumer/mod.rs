@@ -1,8 +1,12 @@
 //! A consumer from the pool, as a test holds it.
 
 mod client;
+#[cfg(feature = "json")]
+mod json;
 mod read;
+mod read_async;
 mod rest;
+mod timed_out;
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -8,14 +8,11 @@ use futures_util::stream::{self, Stream};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::PooledConsumer;
+use super::{PooledConsumer, client};
 use crate::broker::is_passing;
-use crate::error::{Error, OrRaise, PartitionState, ReceiveTimeout, Result};
+use crate::error::{Error, OrRaise, Result};
 use crate::record::Record;
-use crate::wait::{self, Deadline};
-
-/// How long the message of a timeout may wait for the end offsets.
-const ASK_FOR_ENDS: Duration = Duration::from_secs(1);
+use crate::wait::{self, Calls, Deadline};
 
 /// What comes out of a consumer.
 enum Event {
@@ -58,29 +55,6 @@ impl PooledConsumer {
         .and_then(only)
     }
 
-    /// The next message, as [`recv`](Self::recv), without blocking the thread; on any runtime.
-    ///
-    /// Cancelling it loses no message.
-    ///
-    /// # Panics
-    /// As [`recv`](Self::recv), at no particular place: a panic in an async function has no caller to name.
-    pub async fn recv_async(&self) -> Record {
-        self.try_recv_async().await.or_raise()
-    }
-
-    /// As [`recv_async`](Self::recv_async).
-    ///
-    /// # Errors
-    /// As [`try_recv`](Self::try_recv).
-    pub async fn try_recv_async(&self) -> Result<Record> {
-        let _waiting = self.lease.lease().waiting();
-        let deadline = Deadline::after(self.timeout());
-        match wait::timeout(self.next_record(), deadline).await {
-            Some(record) => record,
-            None => Err(self.timed_out(deadline, 1, 0, false)),
-        }
-    }
-
     /// The next `n` messages, within one configured timeout for all of them.
     ///
     /// # Panics
@@ -98,28 +72,6 @@ impl PooledConsumer {
         self.block_on(self.timeout(), n, async |read: &mut Vec<Record>| self.fill(read, n).await)
     }
 
-    /// As [`recv_n`](Self::recv_n), without blocking the thread.
-    ///
-    /// # Panics
-    /// As [`recv_n`](Self::recv_n).
-    pub async fn recv_n_async(&self, n: usize) -> Vec<Record> {
-        self.try_recv_n_async(n).await.or_raise()
-    }
-
-    /// As [`try_recv_n`](Self::try_recv_n), without blocking the thread.
-    ///
-    /// # Errors
-    /// As [`try_recv`](Self::try_recv).
-    pub async fn try_recv_n_async(&self, n: usize) -> Result<Vec<Record>> {
-        let _waiting = self.lease.lease().waiting();
-        let deadline = Deadline::after(self.timeout());
-        let mut read = Unread::new(self);
-        let outcome = wait::timeout(self.fill(&mut read.records, n), deadline).await;
-        let received = read.records.len();
-        outcome.unwrap_or_else(|| Err(self.timed_out(deadline, n, received, false)))?;
-        Ok(read.take())
-    }
-
     /// The first message that `matches`; what comes before it is kept and given out by the next receive, in order.
     ///
     /// # Panics
@@ -134,8 +86,7 @@ impl PooledConsumer {
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
     pub fn try_recv_matching(&self, mut matches: impl FnMut(&Record) -> bool) -> Result<Record> {
-        let kept = self.ahead().iter().position(&mut matches);
-        if let Some(record) = kept.and_then(|at| self.ahead().remove(at)) {
+        if let Some(record) = self.take_ahead(&mut matches) {
             return Ok(record);
         }
         // What is ahead already did not match; new messages are put behind it.
@@ -173,7 +124,9 @@ impl PooledConsumer {
     /// [`Error::Unreachable`] or [`Error::Broker`] without end offsets, [`Error::Timeout`] when it cannot read to them.
     pub fn try_drain(&self) -> Result<Vec<Record>> {
         let deadline = Deadline::after(self.timeout());
-        let ends = self.end_offsets(deadline)?;
+        let (stands, ask) = (self.stands(), self.ask_end_offsets());
+        let ends = ask(deadline)?;
+        self.check_ends(&stands, &ends)?;
         self.block_on(deadline.remaining(), 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await)
     }
 
@@ -195,11 +148,7 @@ impl PooledConsumer {
     /// # Errors
     /// [`Error::NotEmpty`] with the messages, else as [`try_drain`](Self::try_drain).
     pub fn try_assert_empty(&self) -> Result<()> {
-        let records = self.try_drain()?;
-        if records.is_empty() {
-            return Ok(());
-        }
-        Err(Error::NotEmpty { topic: self.topic().name().to_owned(), records: records.into() })
+        self.none_of(self.try_drain()?)
     }
 
     /// Asserts that nothing comes for a while: for what a service may still send. Takes `duration`.
@@ -208,25 +157,63 @@ impl PooledConsumer {
     /// With the messages, when some come; else as [`assert_empty`](Self::assert_empty).
     #[track_caller]
     pub fn assert_no_more_within(&self, duration: Duration) {
-        let deadline = Deadline::after(duration);
+        self.try_assert_no_more_within(duration).or_raise();
+    }
+
+    /// As [`assert_no_more_within`](Self::assert_no_more_within).
+    ///
+    /// # Errors
+    /// As [`try_assert_empty`](Self::try_assert_empty).
+    pub fn try_assert_no_more_within(&self, duration: Duration) -> Result<()> {
         let next = {
             let _waiting = self.lease.lease().waiting();
-            wait::block_on(self.next_record(), deadline)
+            wait::block_on(self.next_record(), Deadline::after(duration))
         };
-        let come = match next {
+        if let Some(come) = next {
             // Put back, so that the assertion below shows it among the others.
-            Some(Ok(record)) => {
-                self.ahead().push_front(record);
-                Ok(())
-            }
-            Some(Err(error)) => Err(error),
-            None => Ok(()),
-        };
-        come.and_then(|()| self.try_assert_empty()).or_raise();
+            self.ahead().push_front(come?);
+        }
+        self.try_assert_empty()
+    }
+
+    /// Per partition what the client would give out next.
+    pub(super) fn stands(&self) -> Vec<(i32, i64)> {
+        client::positions(&self.client, self.topic().name(), &self.starts())
+    }
+
+    /// A topic that ends before the place where the consumer stood already is not the one that was read: what it has now, at
+    /// the same offsets, was never looked at.
+    pub(super) fn check_ends(&self, stands: &[(i32, i64)], ends: &[i64]) -> Result<()> {
+        let beyond = |(partition, at): &&(i32, i64)| ends.get(*partition as usize).is_some_and(|end| end < at);
+        let Some((partition, at)) = stands.iter().find(beyond) else { return Ok(()) };
+        Err(Error::Broker {
+            action: format!("read on in topic {:?}", self.topic().name()),
+            broker: self.lease.lease().connection().broker().name().to_owned(),
+            advice: format!(
+                "partition {partition} ends at {}, and {at} was read before: it was deleted or truncated during this test",
+                ends[*partition as usize]
+            ),
+            source: None,
+        })
+    }
+
+    /// Of those that were read ahead, the first that matches.
+    pub(super) fn take_ahead(&self, matches: impl FnMut(&Record) -> bool) -> Option<Record> {
+        // Taken out meanwhile: the predicate is the test's code, which may use the consumer, or panic.
+        let mut kept = Unread { consumer: self, records: std::mem::take(&mut *self.ahead()).into() };
+        let at = kept.records.iter().position(matches)?;
+        Some(kept.records.remove(at))
+    }
+
+    pub(super) fn none_of(&self, records: Vec<Record>) -> Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        Err(Error::NotEmpty { topic: self.topic().name().to_owned(), records: records.into() })
     }
 
     /// Whether there is anything to read between the two offsets of any of the partitions.
-    pub(crate) fn has_between(&self, ranges: &[(i32, i64, i64)]) -> Result<bool> {
+    pub(crate) async fn has_between(&self, ranges: &[(i32, i64, i64)], calls: Calls) -> Result<bool> {
         let mut ends = self.starts().iter().map(|(_, start)| *start).collect::<Vec<i64>>();
         let starts: Vec<(i32, i64)> = ranges.iter().map(|(partition, from, _)| (*partition, *from)).collect();
         for (partition, _, to) in ranges {
@@ -235,11 +222,15 @@ impl PooledConsumer {
         *self.starts() = starts.clone();
         self.reassign(&starts)?;
         // The first report of an end comes from a fetch that began after the offsets were known.
-        let read = self.block_on(self.timeout(), 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await)?;
-        Ok(!read.is_empty())
+        let deadline = Deadline::after(self.timeout());
+        let mut read = Vec::new();
+        match wait::timeout(self.read_to(&ends, &mut read), deadline).await {
+            Some(outcome) => outcome.map(|()| !read.is_empty()),
+            None => Err(self.timed_out_async(deadline, 0, read.len(), calls).await),
+        }
     }
 
-    fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         self.lease.lease().harness().timeout()
     }
 
@@ -259,7 +250,7 @@ impl PooledConsumer {
         Ok(read.take())
     }
 
-    async fn fill(&self, read: &mut Vec<Record>, n: usize) -> Result<()> {
+    pub(super) async fn fill(&self, read: &mut Vec<Record>, n: usize) -> Result<()> {
         while read.len() < n {
             read.push(self.next_record().await?);
         }
@@ -267,7 +258,7 @@ impl PooledConsumer {
     }
 
     /// The next message: of those that were read ahead, else from the broker.
-    async fn next_record(&self) -> Result<Record> {
+    pub(super) async fn next_record(&self) -> Result<Record> {
         let ahead = self.ahead().pop_front();
         match ahead {
             Some(record) => Ok(record),
@@ -275,7 +266,7 @@ impl PooledConsumer {
         }
     }
 
-    async fn next_from_broker(&self) -> Result<Record> {
+    pub(super) async fn next_from_broker(&self) -> Result<Record> {
         loop {
             if let Event::Record(record) = self.next_event().await? {
                 return Ok(record);
@@ -303,16 +294,20 @@ impl PooledConsumer {
         }
     }
 
-    /// The end offset of each partition that the consumer began with; a topic that is gone is an error.
-    fn end_offsets(&self, deadline: Deadline) -> Result<Vec<i64>> {
-        let lease = self.lease.lease();
-        let (broker, lane) = (lease.connection().broker(), lease.hold().lane());
-        let partitions = self.starts().len() as i32;
-        let ends = broker.control().end_offsets_for(lane, self.topic().name(), partitions, deadline)?;
-        ends.ok_or_else(|| {
-            let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
-            broker.control().failed(format!("read the end offsets of topic {:?}", self.topic().name()), gone)
-        })
+    /// Asks, on whichever thread, for the end offset of each partition that the consumer began with; a topic that is gone is
+    /// an error.
+    pub(super) fn ask_end_offsets(&self) -> impl FnOnce(Deadline) -> Result<Vec<i64>> + Send + 'static {
+        let connection = Arc::clone(self.lease.lease().connection());
+        let lane = self.lease.lease().hold().lane();
+        let (topic, partitions) = (self.topic().clone(), self.starts().len() as i32);
+        move |deadline| {
+            let control = connection.broker().control();
+            let ends = control.end_offsets_for(lane, topic.name(), partitions, deadline)?;
+            ends.ok_or_else(|| {
+                let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+                control.failed(format!("read the end offsets of topic {:?}", topic.name()), gone)
+            })
+        }
     }
 
     /// Reads every partition up to its end offset; messages beyond it stay readable.
@@ -321,7 +316,7 @@ impl PooledConsumer {
     /// of transactions. That they are read past shows in the partition's end being reported, by a fetch that began after
     /// `ends` were asked for: an older report may still be waiting in the queue, so the first one only makes the consumer
     /// fetch anew.
-    async fn read_to(&self, ends: &[i64], read: &mut Vec<Record>) -> Result<()> {
+    pub(super) async fn read_to(&self, ends: &[i64], read: &mut Vec<Record>) -> Result<()> {
         let mut passed: HashSet<i32> = HashSet::new();
         let mut fetched_anew = false;
         self.take_ahead_up_to(ends, read);
@@ -368,52 +363,20 @@ impl PooledConsumer {
         let before: std::collections::VecDeque<Record> = before;
         read.extend(before);
     }
-
-    fn timed_out(&self, deadline: Deadline, expected: usize, received: usize, blocked_runtime: bool) -> Error {
-        let broker = self.lease.lease().connection().broker();
-        let ends = self.end_offsets(Deadline::after(ASK_FOR_ENDS));
-        let end_of = |partition: i32| ends.as_ref().ok().and_then(|ends| ends.get(partition as usize)).copied();
-        let partitions = self
-            .positions()
-            .into_iter()
-            .map(|(partition, position, assigned)| PartitionState {
-                partition,
-                fence: self.topic().fence(partition),
-                position,
-                end: end_of(partition),
-                assigned,
-            })
-            .collect();
-        let end_offsets_error = match &ends {
-            Err(Error::Unreachable { source, .. } | Error::Broker { source, .. }) => source.clone(),
-            _ => None,
-        };
-        Error::Timeout(Arc::new(ReceiveTimeout {
-            topic: self.topic().name().to_owned(),
-            broker: broker.name().to_owned(),
-            waited: deadline.allowed(),
-            expected: expected.max(1),
-            received,
-            partitions,
-            end_offsets_error,
-            last_error: self.client.context().errors().last().map(|(error, reason)| format!("{error} ({reason})")),
-            blocked_runtime,
-        }))
-    }
 }
 
 /// Records on their way to the test: dropped before they are taken, they go back to where the next receive finds them.
-struct Unread<'a> {
+pub(super) struct Unread<'a> {
     consumer: &'a PooledConsumer,
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
 }
 
 impl<'a> Unread<'a> {
-    fn new(consumer: &'a PooledConsumer) -> Self {
+    pub(super) fn new(consumer: &'a PooledConsumer) -> Self {
         Self { consumer, records: Vec::new() }
     }
 
-    fn take(mut self) -> Vec<Record> {
+    pub(super) fn take(mut self) -> Vec<Record> {
         std::mem::take(&mut self.records)
     }
 }
@@ -430,7 +393,7 @@ impl Drop for Unread<'_> {
     }
 }
 
-fn only(mut records: Vec<Record>) -> Result<Record> {
+pub(super) fn only(mut records: Vec<Record>) -> Result<Record> {
     records.pop().ok_or_else(|| Error::misuse("a receive ended without a message; this is a bug of rstest-kafka"))
 }
 

@@ -7,7 +7,8 @@ use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,8 +83,53 @@ impl Child {
     }
 
     /// Waits for its end.
-    pub fn run(mut self) -> Outcome {
-        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pub fn run(self) -> Outcome {
+        self.start().end()
+    }
+
+    /// Starts it; it goes on until it ends by itself, or its test sees that it [`is_to_end`].
+    pub fn start_until_ended(mut self) -> Running {
+        self.command.stdin(Stdio::piped());
+        self.start()
+    }
+
+    fn start(mut self) -> Running {
+        Running { child: self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap() }
+    }
+}
+
+/// Whether the parent has ended this child, or is gone itself.
+pub fn is_to_end() -> bool {
+    static ENDED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    let ended = ENDED.get_or_init(|| {
+        let ended = Arc::new(AtomicBool::new(false));
+        let sees = Arc::clone(&ended);
+        thread::spawn(move || {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            sees.store(true, Ordering::SeqCst);
+        });
+        ended
+    });
+    ended.load(Ordering::SeqCst)
+}
+
+/// A child that runs; killed if it is dropped.
+pub struct Running {
+    child: std::process::Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    /// Ends it where it watches for that, and waits for its end.
+    pub fn end(mut self) -> Outcome {
+        let child = &mut self.child;
+        drop(child.stdin.take());
         let started = Instant::now();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (report, lines) = mpsc::channel();

@@ -1,0 +1,114 @@
+//! The error of a receive in vain: what the broker says now, on whichever thread it is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::PooledConsumer;
+use crate::error::{Error, PartitionState, ReceiveTimeout, Result};
+use crate::wait::{Calls, Deadline};
+
+/// How long the message of a timeout may wait for the end offsets, and again for those of committed messages.
+const ASK_FOR_ENDS: Duration = Duration::from_secs(1);
+
+/// The ends of a topic's partitions.
+struct Ends {
+    all: Result<Vec<i64>>,
+    /// How far a reader of committed messages gets; none where that is all.
+    stable: Vec<(i32, i64)>,
+}
+
+impl PooledConsumer {
+    pub(super) fn timed_out(
+        &self,
+        deadline: Deadline,
+        expected: usize,
+        received: usize,
+        blocked_runtime: bool,
+    ) -> Error {
+        let ends = self.ask_all_ends()();
+        self.timed_out_at(ends, deadline, expected, received, blocked_runtime)
+    }
+
+    pub(super) async fn timed_out_async(
+        &self,
+        deadline: Deadline,
+        expected: usize,
+        received: usize,
+        calls: Calls,
+    ) -> Error {
+        let ends = calls.run(self.ask_all_ends()).await;
+        self.timed_out_at(ends, deadline, expected, received, false)
+    }
+
+    fn ask_all_ends(&self) -> impl FnOnce() -> Ends + Send + 'static {
+        let ask = self.ask_end_offsets();
+        let has_markers = self.lease.lease().connection().broker().capabilities().abort_markers;
+        // The consumer's own client, which asks as it reads: for committed messages, unless it is configured otherwise.
+        let (client, topic, stands) = (Arc::clone(&self.client), self.topic().clone(), self.stands());
+        move || {
+            let all = ask(Deadline::after(ASK_FOR_ENDS));
+            let mut stable = Vec::new();
+            if let Ok(ends) = &all
+                && has_markers
+                && stands.iter().any(|(partition, at)| ends.get(*partition as usize).is_some_and(|end| end > at))
+            {
+                let mut list = TopicPartitionList::with_capacity(stands.len());
+                for (partition, _) in &stands {
+                    // A topic's name has no 0 in it: it is left out of the answer then, as by a broker that does not say.
+                    let _ = list.add_partition_offset(topic.name(), *partition, Offset::End);
+                }
+                if let Ok(answer) = client.offsets_for_times(list, ASK_FOR_ENDS) {
+                    let answer = answer.elements_for_topic(topic.name());
+                    stable.extend(answer.iter().filter_map(|element| match element.offset() {
+                        Offset::Offset(offset) => Some((element.partition(), offset)),
+                        _ => None,
+                    }));
+                }
+            }
+            Ends { all, stable }
+        }
+    }
+
+    fn timed_out_at(
+        &self,
+        ends: Ends,
+        deadline: Deadline,
+        expected: usize,
+        received: usize,
+        blocked_runtime: bool,
+    ) -> Error {
+        let broker = self.lease.lease().connection().broker();
+        let end_of = |partition: i32| ends.all.as_ref().ok().and_then(|ends| ends.get(partition as usize)).copied();
+        let stable_of = |partition: i32| ends.stable.iter().find(|(of, _)| *of == partition).map(|(_, at)| *at);
+        let partitions = self
+            .positions()
+            .into_iter()
+            .map(|(partition, position, assigned)| PartitionState {
+                partition,
+                fence: self.topic().fence(partition),
+                position,
+                end: end_of(partition),
+                open_transaction: stable_of(partition).filter(|at| end_of(partition).is_some_and(|end| *at < end)),
+                assigned,
+            })
+            .collect();
+        let end_offsets_error = match &ends.all {
+            Err(Error::Unreachable { source, .. } | Error::Broker { source, .. }) => source.clone(),
+            _ => None,
+        };
+        Error::Timeout(Arc::new(ReceiveTimeout {
+            topic: self.topic().name().to_owned(),
+            broker: broker.name().to_owned(),
+            waited: deadline.allowed(),
+            expected: expected.max(1),
+            received,
+            partitions,
+            end_offsets_error,
+            last_error: self.client.context().errors().last().map(|(error, reason)| format!("{error} ({reason})")),
+            blocked_runtime,
+        }))
+    }
+}

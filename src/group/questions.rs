@@ -1,0 +1,94 @@
+//! What a broker is asked about a group: on whichever thread, without the lease, which is not to wait for an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::GroupParts;
+use crate::broker::{Control, PartitionOffset};
+use crate::connection::Connection;
+use crate::error::{Error, GroupLag, LaggingPartition, Result};
+use crate::topic::Topic;
+use crate::wait::Deadline;
+
+/// How long the message of a timeout may wait for the group's state.
+const ASK_FOR_STATE: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub(super) struct Questions {
+    connection: Arc<Connection>,
+    group: Arc<GroupParts>,
+}
+
+impl Questions {
+    pub(super) fn of(connection: Arc<Connection>, group: Arc<GroupParts>) -> Self {
+        Self { connection, group }
+    }
+
+    fn control(&self) -> &Control {
+        self.connection.broker().control()
+    }
+
+    pub(super) fn committed(&self, topic: &Topic, partition: i32, deadline: Deadline) -> Result<Option<i64>> {
+        let asked = [PartitionOffset { topic: topic.name().to_owned(), partition, offset: None }];
+        let committed = self.control().committed(&self.group.id, &asked, deadline)?;
+        Ok(committed.into_iter().next().and_then(|committed| committed.offset))
+    }
+
+    pub(super) fn lag(&self, deadline: Deadline) -> Result<i64> {
+        let goal = self.ends(deadline)?;
+        Ok(self.lagging(&goal, deadline)?.iter().map(LaggingPartition::lag).sum())
+    }
+
+    /// Where each partition of its topics ends now.
+    pub(super) fn ends(&self, deadline: Deadline) -> Result<Vec<PartitionOffset>> {
+        let mut ends = Vec::new();
+        for topic in &self.group.topics {
+            let partitions = match topic.partitions() {
+                Some(partitions) => partitions,
+                None => self.control().wait_for_leaders(topic.name(), deadline)?,
+            };
+            let offsets = self.control().end_offsets(topic.name(), partitions, deadline)?;
+            let offsets = offsets.ok_or_else(|| Error::misuse(format!("topic {:?} is gone", topic.name())))?;
+            ends.extend((0..).zip(offsets).map(|(partition, end)| PartitionOffset {
+                topic: topic.name().to_owned(),
+                partition,
+                offset: Some(end),
+            }));
+        }
+        Ok(ends)
+    }
+
+    /// Each partition of the goal with what the group has committed on it.
+    pub(super) fn lagging(&self, goal: &[PartitionOffset], deadline: Deadline) -> Result<Vec<LaggingPartition>> {
+        let committed = self.control().committed(&self.group.id, goal, deadline)?;
+        Ok(goal
+            .iter()
+            .zip(committed)
+            .map(|(goal, committed)| {
+                let topic = self.group.topics.iter().find(|topic| topic.name() == goal.topic);
+                LaggingPartition {
+                    topic: goal.topic.clone(),
+                    partition: goal.partition,
+                    fence: topic.map_or(0, |topic| topic.fence(goal.partition)),
+                    committed: committed.offset,
+                    goal: goal.offset.unwrap_or(0),
+                }
+            })
+            .collect())
+    }
+
+    /// The error of a wait that was in vain.
+    pub(super) fn lags(&self, partitions: Vec<LaggingPartition>, deadline: Deadline) -> Error {
+        let broker = self.connection.broker();
+        let described = broker
+            .capabilities()
+            .describe_groups
+            .then(|| broker.control().describe_group(&self.group.id, Deadline::after(ASK_FOR_STATE)));
+        let (state, members) = match described {
+            Some(Ok(description)) => (Some(description.state), description.members),
+            _ => (None, Vec::new()),
+        };
+        let (group, broker, waited) = (self.group.id.clone(), broker.name().to_owned(), deadline.allowed());
+        Error::Lag(Arc::new(GroupLag { group, broker, waited, partitions, state, members }))
+    }
+}

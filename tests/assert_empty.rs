@@ -1,0 +1,163 @@
+//! `assert_empty` against all that could make it pass where it must not: it passes only when it is true.
+//!
+//! A racing producer, a paused and an unassigned consumer are in `rule_2_fence`, a cluster that crashes in `cluster_faults`.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{lease, put};
+use rstest::rstest;
+use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rstest_kafka::{Error, Harness, HarnessBuilder, Kafka, PooledConsumer, Request, TopicSpec};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn builder() -> HarnessBuilder {
+    Harness::builder().topic_prefix("empty").timeout(Duration::from_secs(2))
+}
+
+/// Both ways to ask must fail, and for the same reason.
+#[track_caller]
+fn fails(consumer: &PooledConsumer) -> Error {
+    let error = consumer.try_assert_empty().expect_err("it passed where it must not");
+    if matches!(error, Error::NotEmpty { .. }) {
+        // It has received what was there.
+        return error;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let other = runtime.block_on(consumer.try_assert_empty_async()).expect_err("it passed where it must not");
+    assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&other), "{error}\n{other}");
+    error
+}
+
+fn transactional(kafka: &Kafka, id: &str) -> BaseProducer {
+    let mut config = kafka.client_config();
+    config.remove("fetch.wait.max.ms");
+    let producer: BaseProducer = config.set("transactional.id", format!("{id}-{}", kafka.run_id())).create().unwrap();
+    producer.init_transactions(LONG).unwrap();
+    producer
+}
+
+fn write(producer: &BaseProducer, topic: &str, text: &str) {
+    producer.send(BaseRecord::<str, str>::to(topic).partition(0).payload(text)).map_err(|(error, _)| error).unwrap();
+    producer.flush(LONG).unwrap();
+}
+
+/// What is in an open transaction is nobody's yet; what was acknowledged behind it is there, though no reader gets to it.
+#[rstest]
+#[case::committed(true)]
+#[case::aborted(false)]
+fn a_message_behind_an_open_transaction_is_there(#[case] commits: bool) {
+    let harness = builder().build();
+    lease(&harness, |kafka| {
+        let events = kafka.topic("events");
+        let consumer = kafka.consumer(&events);
+        let service = transactional(&kafka, &format!("open-{commits}"));
+        service.begin_transaction().unwrap();
+        write(&service, &events, "open");
+        if kafka.capabilities().outlives_process {
+            consumer.assert_empty();
+        }
+        put(&kafka, &events, 0, "acknowledged");
+        let error = fails(&consumer);
+        println!("{error}");
+        if commits { service.commit_transaction(LONG) } else { service.abort_transaction(LONG) }.unwrap();
+    });
+}
+
+/// Where a broker that is down cannot be asked, nothing is known to be empty.
+#[rstest]
+#[case::down(|faults: &rstest_kafka::Faults| faults.broker_down(1))]
+#[case::slow(|faults: &rstest_kafka::Faults| faults.latency(Duration::from_secs(60)))]
+fn a_broker_that_does_not_answer_is_no_empty_topic(#[case] fault: fn(&rstest_kafka::Faults)) {
+    let harness = builder().embedded_brokers(1).build();
+    lease(&harness, |kafka| {
+        let faults = kafka.faults();
+        let consumer = kafka.consumer("events");
+        kafka.send("events", "k", "v");
+        consumer.recv();
+        consumer.assert_empty();
+        fault(&faults);
+        let error = fails(&consumer);
+        assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+        faults.clear();
+        common::comes_true(|| consumer.try_assert_empty().is_ok());
+        consumer.assert_empty();
+    });
+}
+
+/// The end offsets are known, and what stands before them cannot be fetched.
+#[rstest]
+fn what_cannot_be_fetched_is_not_taken_for_absent() {
+    let harness = builder().embedded_brokers(1).timeout(Duration::from_millis(700)).build();
+    lease(&harness, |kafka| {
+        let faults = kafka.faults();
+        let consumer = kafka.consumer("events");
+        consumer.assert_empty();
+        use rstest_kafka::rdkafka::error::RDKafkaErrorCode as Code;
+        faults.fail_next(Request::Fetch, 1_000_000, Code::NotLeaderForPartition);
+        let sent = kafka.send("events", "k", "v");
+        assert_eq!(sent.offset, 0);
+        let error = fails(&consumer);
+        assert!(matches!(error, Error::Timeout(_)), "{error}");
+        faults.clear();
+        let found = || matches!(consumer.try_assert_empty(), Err(Error::NotEmpty { .. }));
+        assert!(common::comes_true(found));
+    });
+}
+
+mod on_a_cluster {
+    use super::*;
+    use common::cluster;
+    use rstest_kafka::rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+
+    fn harness() -> Harness {
+        builder().bootstrap_servers(cluster::servers()).build()
+    }
+
+    fn delete(topic: &str) {
+        for deleted in cluster::wait(cluster::admin().delete_topics(&[topic], &AdminOptions::new())).unwrap() {
+            deleted.unwrap();
+        }
+    }
+
+    #[test]
+    #[ignore = "needs a real cluster: scripts/with-kafka"]
+    fn a_topic_that_is_gone_is_not_empty() {
+        lease(&harness(), |kafka| {
+            let events = kafka.topic(TopicSpec::new("gone").exclusive());
+            let consumer = kafka.consumer(&events);
+            consumer.assert_empty();
+            delete(&events);
+            // The broker that leads it hears of the deletion a moment after it was confirmed.
+            assert!(common::comes_true(|| consumer.try_assert_empty().is_err()));
+            let error = fails(&consumer);
+            assert!(matches!(error, Error::Broker { .. }), "{error}");
+            assert!(error.to_string().contains(events.name()), "{error}");
+        });
+    }
+
+    /// It ends before the place where the consumer stands: what it has now was never looked at.
+    #[test]
+    #[ignore = "needs a real cluster: scripts/with-kafka"]
+    fn a_topic_that_was_made_anew_is_not_empty() {
+        lease(&harness(), |kafka| {
+            let events = kafka.topic(TopicSpec::new("anew").exclusive());
+            let consumer = kafka.consumer(&events);
+            kafka.send_all(&events, (0..5).map(|n| ("k", n.to_string())));
+            assert_eq!(consumer.drain().len(), 5);
+            delete(&events);
+            assert!(common::comes_true(|| {
+                let topic = NewTopic::new(&events, 1, TopicReplication::Fixed(1));
+                let made = cluster::wait(cluster::admin().create_topics([&topic], &AdminOptions::new())).unwrap();
+                made[0].is_ok()
+            }));
+            let service: BaseProducer = cluster::config().create().unwrap();
+            write(&service, &events, "of the new topic");
+            let error = fails(&consumer);
+            println!("{error}");
+            assert!(error.to_string().contains("deleted or truncated"), "{error}");
+        });
+    }
+}
