@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::broker::{self, Property};
 use crate::error::{Error, Result};
 use crate::ledger::StateDir;
+use crate::names::{self, NamePart};
 use crate::report::Report;
-use crate::topic::{self, NamePart};
 use crate::worker::{NextestRun, RunId, WorkerId};
 
 /// The prefix of all variables of this crate.
@@ -283,10 +283,10 @@ impl Config {
         }
 
         let topic_prefix = settings.topic_prefix.clone().or(text("TOPIC_PREFIX")?).unwrap_or_else(|| "test".to_owned());
-        topic::check_part(NamePart::TopicPrefix, &topic_prefix)?;
+        names::check_part(NamePart::TopicPrefix, &topic_prefix)?;
         let group_prefix =
             settings.group_prefix.clone().or(text("GROUP_PREFIX")?).unwrap_or_else(|| "test-consumer".to_owned());
-        topic::check_part(NamePart::GroupPrefix, &group_prefix)?;
+        names::check_part(NamePart::GroupPrefix, &group_prefix)?;
         text("WORKER_ID")?;
 
         Ok(Self {

@@ -126,6 +126,7 @@ mod harness;
 mod lane;
 mod lease;
 mod ledger;
+mod names;
 mod pool;
 mod producer;
 mod record;

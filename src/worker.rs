@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::config::Environment;
 use crate::error::{Error, Result};
-use crate::topic::{self, NamePart};
+use crate::names::{self, NamePart};
 
 /// The lane in which a test runs, as it stands in the names of its topics: `main`, `main-1`, `slot-3`.
 ///
@@ -29,7 +29,7 @@ impl WorkerId {
             (None, None, Some(worker)) => worker.to_owned(),
             (None, None, None) => "main".to_owned(),
         };
-        topic::check_part(NamePart::WorkerId, &id)?;
+        names::check_part(NamePart::WorkerId, &id)?;
         Ok(Self(id.into()))
     }
 

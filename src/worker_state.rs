@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::{Config, KeepTopics};
 use crate::error::{Error, Result};
 use crate::ledger::{BookedTopic, Entry, Folder, Header, Ledger, Owner, ProcessMark, WorkerLedger};
-use crate::topic::Names;
+use crate::names::Names;
 use crate::worker::{RunId, WorkerId};
 use crate::{exit_status, lane};
 

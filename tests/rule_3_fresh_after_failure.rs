@@ -5,7 +5,7 @@
 mod common;
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use common::{comes_true, lease, put, thread_of_a_test};
 use rstest::{fixture, rstest};
 use rstest_kafka::rdkafka::bindings as rdsys;
 use rstest_kafka::rdkafka::consumer::Consumer;
-use rstest_kafka::{Consumers, Harness, Kafka, PooledConsumer, TestError, TestResult, TopicNames};
+use rstest_kafka::{Consumers, FailureAccount, Harness, Kafka, PooledConsumer, TestError, TestResult, TopicNames};
 use rstest_kafka::{consumers, kafka, topic_names};
 
 /// What a lease is made of.
@@ -199,6 +199,30 @@ fn a_consumer_that_outlives_its_generation_is_not_handed_out() {
     drop(late);
     let stats = harness.stats();
     assert_eq!((stats.consumers_idle, stats.consumers_retired), (0, 2), "its generation is over");
+}
+
+#[rstest]
+fn a_consumer_that_is_put_back_while_its_worker_moves_on_does_not_stay() {
+    let harness = Harness::builder().topic_prefix("put-back").failure_account(FailureAccount::Off).build();
+    let other = Harness::builder().topic_prefix("put-back-too").build();
+    for round in 0..100 {
+        let passed = thread_of_a_test(|| {
+            let kafka = harness.lease();
+            let consumers: Vec<_> = (0..3).map(|n| kafka.consumer(format!("events-{n}"))).collect();
+            let together = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    together.wait();
+                    drop(consumers);
+                });
+                together.wait();
+                kafka.mark_failed();
+                drop(other.lease()); // moves the worker on
+            });
+        });
+        passed.unwrap();
+        assert_eq!(harness.stats().consumers_idle, 0, "in round {round}");
+    }
 }
 
 #[rstest]

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use crate::config::FailureAccount;
 use crate::connection::Connection;
-use crate::topic::{Names, Topic};
+use crate::names::Names;
+use crate::topic::Topic;
 use crate::wait::Deadline;
 
 /// How long the broker may be asked in all; it may be the reason for the failure.

@@ -5,6 +5,7 @@ mod client;
 mod json;
 mod read;
 mod read_async;
+mod reading;
 mod rest;
 mod timed_out;
 

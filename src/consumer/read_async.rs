@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::PooledConsumer;
-use super::read::{Unread, only};
+use super::reading::{Unread, only};
 use crate::error::{OrRaise, Result};
 use crate::record::Record;
 use crate::wait::{self, Calls, Deadline};

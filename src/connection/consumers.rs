@@ -1,0 +1,86 @@
+//! The consumers of a harness: out of the pool and back, and closed off the test's path.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Connection;
+use crate::consumer::{self, CheckedOut, IdleConsumer, PoolClient};
+use crate::error::Result;
+use crate::lane;
+use crate::names::Names;
+use crate::pool::PoolKey;
+use crate::wait::Deadline;
+
+impl Connection {
+    /// A consumer from the pool, or a new one; and the state that it is in.
+    pub(crate) fn check_out(
+        &self,
+        key: &PoolKey,
+        names: &Names,
+        logical: &str,
+    ) -> Result<(Arc<PoolClient>, CheckedOut)> {
+        if let Some(idle) = self.pool.check_out(key) {
+            self.counters.consumers_reused.add(1);
+            let (client, resting_at) = idle.wake();
+            return Ok((client, resting_at.map_or(CheckedOut::Unassigned, CheckedOut::Resting)));
+        }
+        let group = names.group(logical)?;
+        self.record_group(&group)?;
+        let client = Arc::new(consumer::make(&*self.broker, &group)?);
+        self.counters.consumers_made.add(1);
+        self.open.retain(|_, client| client.strong_count() > 0);
+        self.open.insert(self.next_consumer.fetch_add(1, Ordering::Relaxed), Arc::downgrade(&client));
+        Ok((client, CheckedOut::New))
+    }
+
+    /// Takes a consumer back that is idle; the one that is thereby too many is closed elsewhere.
+    pub(crate) fn put_back(&self, key: PoolKey, idle: Arc<IdleConsumer>) {
+        let (lane, generation) = (key.lane, key.generation);
+        let evicted = self.pool.put_back(key, idle);
+        self.retire(clients(evicted));
+        // A failure that moved the lane just now may have looked through the pool before.
+        let current = lane::generation_of(lane);
+        if generation < current {
+            self.retire_before(lane, current);
+        }
+    }
+
+    /// Closes consumers elsewhere.
+    pub(crate) fn retire(&self, clients: impl IntoIterator<Item = Arc<PoolClient>>) {
+        if self.is_closing() {
+            // At exit each consumer has been told to close; its Drop would only hold this thread up.
+            clients.into_iter().for_each(std::mem::forget);
+            return;
+        }
+        let clients: Vec<_> = clients.into_iter().collect();
+        self.counters.consumers_retired.add(clients.len());
+        self.closer.close(clients);
+    }
+
+    /// Closes a consumer elsewhere that never was in the pool.
+    pub(crate) fn close_soon(&self, client: Arc<PoolClient>) {
+        if self.is_closing() {
+            std::mem::forget(client);
+        } else {
+            self.closer.close([client]);
+        }
+    }
+
+    /// A failure has moved a lane: its older consumers are never handed out again.
+    pub(crate) fn retire_before(&self, lane: usize, generation: u32) {
+        self.retire(clients(self.pool.retire_before(lane, generation)));
+    }
+
+    /// When its harness is gone: the consumers in the pool are closed elsewhere, and their memory is given back.
+    pub(crate) fn close_idle(&self) {
+        self.closer.close(clients(self.pool.take_all()));
+    }
+
+    pub(crate) fn wait_for_closing(&self, deadline: Deadline) {
+        self.closer.wait(deadline);
+    }
+}
+
+fn clients(idle: impl IntoIterator<Item = Arc<IdleConsumer>>) -> impl Iterator<Item = Arc<PoolClient>> {
+    idle.into_iter().map(|idle| idle.wake().0)
+}

@@ -1,0 +1,176 @@
+//! A broker that is connected, and everything that a harness has open and made on it.
+
+mod consumers;
+mod exit;
+mod topics;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dashmap::{DashMap, DashSet};
+
+pub(crate) use self::exit::LeftOver;
+use self::topics::{MadeTopic, reusable};
+use crate::broker::{Broker, Cluster, Embedded, MOST_CONNECTIONS, connection_of};
+use crate::closer::Closer;
+use crate::config::{Config, KeepTopics};
+use crate::consumer::{IdleConsumer, PoolClient};
+use crate::error::Result;
+use crate::flight::Flight;
+use crate::ledger::Entry;
+use crate::pool::Pool;
+use crate::producer::Producer;
+use crate::report::{self, Recorder, Report};
+use crate::stats::{Counters, Stats};
+use crate::sweep::Sweeping;
+use crate::wait::Deadline;
+use crate::worker::WorkerId;
+use crate::worker_state::WorkerState;
+
+/// What one harness has open on its broker.
+pub(crate) struct Connection {
+    broker: Arc<dyn Broker>,
+    producer: Arc<Producer>,
+    /// Those of more lanes than one connection serves, made when they are first needed.
+    more_producers: [Flight<Arc<Producer>>; MOST_CONNECTIONS - 1],
+    timeout: Duration,
+    /// Whether only one lane uses it.
+    of_one_lane: bool,
+    pool: Pool<Arc<IdleConsumer>>,
+    /// Every consumer that is not closed, also those that a test holds or has leaked: exit closes them too.
+    open: DashMap<u64, Weak<PoolClient>>,
+    closer: Closer<Arc<PoolClient>>,
+    topics: DashMap<String, Arc<MadeTopic>>,
+    groups: DashSet<String>,
+    /// Those of the harness: a connection of one lease counts into the same.
+    counters: Arc<Counters>,
+    /// Where a page is to be drawn of what its leases do.
+    recorder: Option<Arc<Recorder>>,
+    warm: Flight<()>,
+    next_consumer: AtomicU64,
+    closing: AtomicBool,
+    keep_topics: KeepTopics,
+    worker_id: WorkerId,
+    /// What the process leaves behind when it is killed; `None` on a broker that ends with it.
+    state: Option<Arc<WorkerState>>,
+    sweeping: Option<Sweeping>,
+}
+
+impl Connection {
+    /// Starts the embedded broker, or connects to the cluster of the configuration.
+    pub(crate) fn open(config: &Config, deadline: Deadline) -> Result<Self> {
+        let broker: Arc<dyn Broker> = match &config.bootstrap_servers {
+            None => Arc::new(Embedded::start(config.embedded_brokers)?),
+            Some(servers) => Arc::new(Cluster::connect(servers, &config.properties, deadline)?),
+        };
+        let (mut state, mut sweeping) = (None, None);
+        if broker.capabilities().outlives_process {
+            let cluster_id = broker.control().cluster_id(deadline)?;
+            let (opened, is_new) = WorkerState::open(config, &cluster_id, broker.bootstrap_servers())?;
+            sweeping = is_new.then(|| Sweeping::start(&broker, &cluster_id, config)).flatten();
+            state = Some(opened);
+        }
+        let counters = Arc::new(Counters::default());
+        let recorder = match &config.report {
+            Report::Html(path) => Some(report::recorder(path, config, &counters, broker.name())),
+            _ => None,
+        };
+        Self::to(broker, config, state, sweeping, (counters, recorder), deadline)
+    }
+
+    /// A connection of one lease to an embedded broker of its own; it counts into the harness's counters.
+    pub(crate) fn of_one_lease(
+        broker: &Arc<Embedded>,
+        config: &Config,
+        harness: &Self,
+        deadline: Deadline,
+    ) -> Result<Self> {
+        let broker: Arc<dyn Broker> = Arc::clone(broker) as _;
+        let told = (Arc::clone(&harness.counters), harness.recorder.clone());
+        Ok(Self { of_one_lane: true, ..Self::to(broker, config, None, None, told, deadline)? })
+    }
+
+    fn to(
+        broker: Arc<dyn Broker>,
+        config: &Config,
+        state: Option<Arc<WorkerState>>,
+        sweeping: Option<Sweeping>,
+        (counters, recorder): (Arc<Counters>, Option<Arc<Recorder>>),
+        deadline: Deadline,
+    ) -> Result<Self> {
+        let producer = Arc::new(Producer::new(Arc::clone(&broker), config.timeout)?);
+        Ok(Self {
+            producer,
+            more_producers: Default::default(),
+            timeout: config.timeout,
+            of_one_lane: false,
+            pool: Pool::new(config.max_idle_consumers),
+            open: DashMap::new(),
+            closer: Closer::new(),
+            topics: reusable(state.as_deref(), deadline),
+            groups: DashSet::new(),
+            counters,
+            recorder,
+            broker,
+            warm: Flight::default(),
+            next_consumer: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            keep_topics: config.keep_topics,
+            worker_id: state.as_ref().map_or(&config.worker_id, |state| state.worker_id()).clone(),
+            state,
+            sweeping,
+        })
+    }
+
+    pub(crate) fn broker(&self) -> &dyn Broker {
+        &*self.broker
+    }
+
+    /// The id of the worker whose lanes its leases have.
+    pub(crate) fn worker_id(&self) -> &WorkerId {
+        &self.worker_id
+    }
+
+    /// The producer of a lane.
+    pub(crate) fn producer(&self, lane: usize) -> Result<Arc<Producer>> {
+        let Some(number) = connection_of(lane).checked_sub(1).filter(|_| !self.of_one_lane) else {
+            return Ok(Arc::clone(&self.producer));
+        };
+        let deadline = Deadline::after(self.timeout);
+        let make = || Ok(Arc::new(Producer::new(Arc::clone(&self.broker), self.timeout)?));
+        self.more_producers[number].get_or_make(deadline, make, || self.broker.control().unreachable(deadline, None))
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.counters.snapshot(crate::lane::used(), self.pool.len())
+    }
+
+    /// Writes down what is about to be made, for whoever sweeps if this process is killed.
+    fn record(&self, entry: &Entry<'_>) -> Result<()> {
+        self.state.as_ref().map_or(Ok(()), |state| state.record(entry))
+    }
+
+    pub(crate) fn next_group(&self) -> u64 {
+        crate::worker_state::next_group()
+    }
+
+    /// Writes a group down that is about to be made.
+    pub(crate) fn record_group(&self, group: &str) -> Result<()> {
+        self.record(&Entry::Group(group))?;
+        self.groups.insert(group.to_owned());
+        Ok(())
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,264 @@
+//! The topics that a harness has made or named: each made once, whoever asks at the same time, and fenced for every lease.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+
+use super::Connection;
+use crate::broker::{Creation, Partitions, Shape};
+use crate::config::KeepTopics;
+use crate::error::{Error, Result};
+use crate::flight::Flight;
+use crate::ledger::Entry;
+use crate::topic::Fence;
+use crate::wait::Deadline;
+use crate::worker_state::WorkerState;
+
+/// A topic that we have made, are about to make, or have only named; it is ours to delete either way.
+#[derive(Debug)]
+pub(super) struct MadeTopic {
+    /// `None`: only named, the system under test makes it.
+    shape: Option<Shape>,
+    /// How many partitions it turned out to have.
+    making: Flight<i32>,
+    pub(super) of_failed_lease: AtomicBool,
+    /// Nobody knows whether the broker will make it yet.
+    pub(super) in_doubt: AtomicBool,
+    /// The broker would not make it: if it cannot be deleted either, that is nothing to tell.
+    pub(super) refused: AtomicBool,
+    /// It was made and no lease has had it yet.
+    is_new: AtomicBool,
+}
+
+impl MadeTopic {
+    fn new(shape: Option<Shape>) -> Self {
+        Self {
+            shape,
+            making: Flight::default(),
+            of_failed_lease: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+            is_new: AtomicBool::new(false),
+        }
+    }
+
+    /// An answer that did not come leaves open whether the topic will.
+    fn note(&self, created: &Result<Creation>) {
+        let in_doubt = matches!(created, Err(Error::Unreachable { .. }));
+        self.in_doubt.store(in_doubt, Ordering::SeqCst);
+        self.refused.store(created.is_err() && !in_doubt, Ordering::SeqCst);
+    }
+}
+
+impl Connection {
+    /// The shape in which a topic of that name exists, as far as this harness knows.
+    ///
+    /// It may have other partitions than were asked for: another harness, or a service under test, made it first.
+    pub(crate) fn shape_of(&self, name: &str) -> Option<Shape> {
+        let made = Arc::clone(&*self.topics.get(name)?);
+        let shape = made.shape.clone()?;
+        Some(Shape { partitions: made.making.get().unwrap_or(shape.partitions), ..shape })
+    }
+
+    /// Makes the topic unless this process has, and returns the end offset of each partition now: the fence.
+    ///
+    /// One that somebody has deleted meanwhile is made again. One that a service under test made first has as many
+    /// partitions as it has.
+    ///
+    /// Also says whether it was made here and no lease has had it before.
+    pub(crate) fn make_topic(
+        &self,
+        lane: usize,
+        name: &str,
+        shape: &Shape,
+        deadline: Deadline,
+    ) -> Result<(Vec<i64>, bool)> {
+        let began = Instant::now();
+        let made = self.record_topic(name, Some(shape));
+        let make = || {
+            made.is_new.store(true, Ordering::SeqCst);
+            self.record(&Entry::Topic(name, Some(shape)))?;
+            self.warm_up(name, deadline);
+            let began = Instant::now();
+            let partitions = self.create(&made, name, shape, deadline)?;
+            self.counters.topics_made_in.add(began.elapsed());
+            Ok(partitions)
+        };
+        let mut partitions = made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
+        let is_new = made.is_new.swap(false, Ordering::SeqCst);
+        if is_new { &self.counters.topics_made } else { &self.counters.topics_reused }.add(1);
+        loop {
+            self.counters.fences.add(1);
+            if let Some(offsets) = self.broker.control().end_offsets_for(lane, name, partitions, deadline)? {
+                if !is_new {
+                    self.counters.topics_reused_in.add(began.elapsed());
+                }
+                return Ok((offsets, is_new));
+            }
+            if deadline.has_passed() {
+                return Err(self.late(name, deadline));
+            }
+            deadline.pause(Duration::from_millis(20));
+            partitions = self.create(&made, name, shape, deadline)?;
+        }
+    }
+
+    /// Makes those of these topics that this process has not made yet, in one request; `make_topic` then finds them.
+    pub(crate) fn make_ahead(&self, topics: &[(String, Shape)], deadline: Deadline) -> Result<()> {
+        let missing = |(name, shape): &(String, Shape)| {
+            let made = self.record_topic(name, Some(shape));
+            made.making.get().is_none().then_some(made)
+        };
+        let missing: Vec<_> = topics.iter().filter_map(|topic| Some((topic, missing(topic)?))).collect();
+        // One alone is made where several who want it at once wait for each other.
+        if missing.len() < 2 {
+            return Ok(());
+        }
+        self.warm_up(&missing[0].0.0, deadline);
+        let began = Instant::now();
+        let mut asked = Vec::with_capacity(missing.len());
+        for ((name, shape), _) in &missing {
+            self.record(&Entry::Topic(name, Some(shape)))?;
+            asked.push((name.as_str(), shape));
+        }
+        let outcomes = self.broker.create_topics(&asked, deadline);
+        for (((name, _), made), created) in missing.into_iter().zip(outcomes) {
+            made.note(&created);
+            created?;
+            let make = || {
+                made.is_new.store(true, Ordering::SeqCst);
+                self.wait_for_leaders(name, deadline)
+            };
+            made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
+        }
+        self.counters.topics_made_in.add(began.elapsed());
+        Ok(())
+    }
+
+    /// Has the control client connected before the first topic is made, so that connecting is not measured as that topic's
+    /// price. A cluster has been asked for its id already.
+    fn warm_up(&self, topic: &str, deadline: Deadline) {
+        if self.broker.capabilities().outlives_process {
+            return;
+        }
+        let look = || self.broker.control().partitions(topic, Deadline::after(deadline.remaining() / 2)).map(drop);
+        // A broker that does not answer is the next request's to tell.
+        let _ = self.warm.get_or_make(deadline, look, || self.late(topic, deadline));
+    }
+
+    /// The entry is made before the topic: what may exist is known to be ours.
+    fn record_topic(&self, name: &str, shape: Option<&Shape>) -> Arc<MadeTopic> {
+        if let Some(made) = self.topics.get(name)
+            && (made.shape.is_some() || shape.is_none())
+        {
+            return Arc::clone(&made);
+        }
+        let made = Arc::new(MadeTopic::new(shape.cloned()));
+        self.topics.insert(name.to_owned(), Arc::clone(&made));
+        made
+    }
+
+    fn create(&self, made: &MadeTopic, name: &str, shape: &Shape, deadline: Deadline) -> Result<i32> {
+        // One that exists already carries this run's id: it is ours, or a service under test made it from its name.
+        for created in self.broker.create_topics(&[(name, shape)], deadline) {
+            made.note(&created);
+            created?;
+        }
+        self.wait_for_leaders(name, deadline)
+    }
+
+    fn wait_for_leaders(&self, name: &str, deadline: Deadline) -> Result<i32> {
+        let partitions = self.broker.control().wait_for_leaders(name, deadline)?;
+        if let Some(state) = &self.state {
+            state.made(name, partitions);
+        }
+        Ok(partitions)
+    }
+
+    fn late(&self, name: &str, deadline: Deadline) -> Error {
+        Error::Broker {
+            action: format!("make topic {name:?}"),
+            broker: self.broker.name().to_owned(),
+            advice: format!("it was not there within {:?}", deadline.allowed()),
+            source: None,
+        }
+    }
+
+    /// Where a topic that is only named ends now.
+    ///
+    /// A name that this process uses for the first time carries its run's id: nobody else can have made it.
+    pub(crate) fn fence_of_name(&self, name: &str, deadline: Deadline) -> Result<Fence> {
+        if !self.topics.contains_key(name) {
+            self.record(&Entry::Topic(name, None))?;
+            self.record_topic(name, None);
+            return Ok(Fence::Beginning);
+        }
+        let control = self.broker.control();
+        match control.partitions(name, deadline)? {
+            Partitions::Unknown => Ok(Fence::Beginning),
+            Partitions::Electing | Partitions::Ready(_) => {
+                let partitions = control.wait_for_leaders(name, deadline)?;
+                self.counters.fences.add(1);
+                let ends = control.end_offsets(name, partitions, deadline)?;
+                Ok(ends.map_or(Fence::Beginning, Fence::Offsets))
+            }
+        }
+    }
+
+    /// Deletes a topic that one lease had for itself, off the test's path; what fails here is tried again at exit.
+    pub(crate) fn forget_exclusive(self: &Arc<Self>, names: Vec<String>) {
+        if names.is_empty() || !self.broker.capabilities().delete_topics || self.is_closing() {
+            return;
+        }
+        let connection = Arc::clone(self);
+        let delete = move || {
+            let left = connection.broker.delete_topics(&names, Deadline::after(Duration::from_secs(5)));
+            connection.counters.topics_deleted.add(names.len().saturating_sub(left.len()));
+            connection.forget_topics(&names, &left);
+        };
+        // Without a thread they are deleted at exit.
+        let _ = std::thread::Builder::new().name("rstest-kafka delete".to_owned()).spawn(delete);
+    }
+
+    /// They are gone, apart from those that are left.
+    pub(super) fn forget_topics(&self, names: &[String], left: &[(String, String)]) {
+        let mut gone: Vec<String> = names.to_vec();
+        gone.retain(|name| !left.iter().any(|(other, _)| other == name));
+        for name in &gone {
+            self.topics.remove(name);
+        }
+        if let Some(state) = &self.state {
+            state.forget(&gone, &[]);
+        }
+    }
+
+    pub(crate) fn keep_if_failed(&self, name: &str) {
+        if let Some(made) = self.topics.get(name) {
+            made.of_failed_lease.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the topics of a lease outlive the process.
+    pub(crate) fn keeps_topics(&self, failed: bool) -> bool {
+        match self.keep_topics {
+            KeepTopics::Never => false,
+            KeepTopics::Failed => failed,
+            KeepTopics::Always => true,
+        }
+    }
+}
+
+/// The topics that an earlier process of this worker made and this one goes on with.
+pub(super) fn reusable(state: Option<&WorkerState>, deadline: Deadline) -> DashMap<String, Arc<MadeTopic>> {
+    let topics = DashMap::new();
+    for topic in state.map(WorkerState::reusable).unwrap_or_default() {
+        let made = MadeTopic::new(topic.shape.clone());
+        if let Some(partitions) = topic.partitions {
+            let _ = made.making.get_or_make(deadline, || Ok(partitions), || Error::misuse("nobody else is making it"));
+        }
+        topics.insert(topic.name.clone(), Arc::new(made));
+    }
+    topics
+}

@@ -1,0 +1,63 @@
+//! How a lease is held: by fixtures and consumers, of which the last to go ends it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Lease;
+use crate::consumer::PooledConsumer;
+use crate::error::Result;
+use crate::names::Names;
+use crate::topic::TopicRef;
+
+/// What every fixture and consumer of a test holds; when the last is dropped the lease ends.
+pub(crate) struct LeaseGuard(pub(super) Arc<Lease>);
+
+impl LeaseGuard {
+    /// Another guard of a lease that has not ended.
+    pub(super) fn of_running(lease: &Arc<Lease>) -> Option<Self> {
+        let more = |guards: usize| (guards > 0).then_some(guards + 1);
+        lease.guards.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        Some(Self(Arc::clone(lease)))
+    }
+
+    /// The lease; its use on this thread shows that a panic before was caught.
+    pub(crate) fn lease(&self) -> &Lease {
+        self.0.hold.observe();
+        &self.0
+    }
+
+    pub(crate) fn consumer(&self, topic: TopicRef) -> Result<PooledConsumer> {
+        let lease = self.lease();
+        let topic = lease.resolve(topic)?;
+        PooledConsumer::check_out(self.clone(), topic)
+    }
+}
+
+impl Clone for LeaseGuard {
+    fn clone(&self) -> Self {
+        self.0.guards.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        self.0.hold.observe();
+        if self.0.guards.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.end();
+        }
+    }
+}
+
+impl fmt::Debug for LeaseGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Names { worker_id, run_id, generation, .. } = &self.0.names;
+        f.debug_struct("Lease")
+            .field("worker_id", worker_id)
+            .field("run_id", run_id)
+            .field("generation", generation)
+            .field("broker", &self.0.connection().broker().name())
+            .finish()
+    }
+}

@@ -1,0 +1,230 @@
+//! One test's hold on a worker: its names, its fences, and what it has learned of its own failure.
+
+mod guard;
+mod telling;
+mod topics;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+pub(crate) use self::guard::LeaseGuard;
+use self::telling::tell_of_this_thread;
+use self::topics::LeasedTopic;
+use crate::account::{LeasedGroup, Read};
+use crate::config::FailureAccount;
+use crate::connection::Connection;
+use crate::error::{Error, Result};
+use crate::failure;
+use crate::faults::OwnBroker;
+use crate::harness::HarnessInner;
+use crate::lane::Hold;
+use crate::names::Names;
+use crate::report::{Trace, Waiting};
+use crate::wait::Deadline;
+
+/// Tells the leases of a process apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LeaseId(u64);
+
+thread_local! {
+    /// The leases of the test that runs on this thread, one per harness.
+    static OF_THREAD: RefCell<Vec<Weak<Lease>>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) struct Lease {
+    id: LeaseId,
+    harness: Arc<HarnessInner>,
+    /// The harness's connection, which all leases have but those that asked for faults.
+    shared: Arc<Connection>,
+    /// Which broker it runs on, settled by the first thing that depends on it.
+    settled: OnceLock<Settled>,
+    hold: Arc<Hold>,
+    names: Names,
+    topics: Mutex<HashMap<String, Arc<LeasedTopic>>>,
+    groups: Mutex<Vec<LeasedGroup>>,
+    /// How far the consumers that are dropped had read.
+    reads: Mutex<Vec<Read>>,
+    account: FailureAccount,
+    /// Whether its account has been told.
+    told: AtomicBool,
+    /// How many guards are alive; the last to go ends the lease.
+    guards: AtomicUsize,
+    /// Where the lease is noted for a page.
+    trace: Option<Arc<Trace>>,
+}
+
+/// Why a lease runs on the broker that it runs on.
+struct Settled {
+    /// What settled it, for the error of who comes too late.
+    by: &'static str,
+    /// The broker of its own, if it has one.
+    own: Option<OwnBroker>,
+}
+
+impl Lease {
+    /// The lease of this thread's test with this harness, started now if it has none.
+    pub(crate) fn of_this_thread(harness: &Arc<HarnessInner>) -> Result<LeaseGuard> {
+        let running = OF_THREAD.try_with(|leases| {
+            let mut leases = leases.borrow_mut();
+            leases.retain(|lease| lease.strong_count() > 0);
+            leases.iter().filter_map(Weak::upgrade).find(|lease| Arc::ptr_eq(&lease.harness, harness))
+        });
+        if let Ok(Some(lease)) = running
+            && let Some(guard) = LeaseGuard::of_running(&lease)
+        {
+            return Ok(guard);
+        }
+        failure::watch_panics(tell_of_this_thread);
+        let config = harness.config()?;
+        let connection = harness.connection()?;
+        let hold = Hold::of_this_thread();
+        let names = Names {
+            topic_prefix: config.topic_prefix.as_str().into(),
+            group_prefix: config.group_prefix.as_str().into(),
+            worker_id: connection.worker_id().of_lane(hold.lane()),
+            run_id: config.run_id.clone(),
+            generation: hold.generation(),
+        };
+        connection.counters().leases.add(1);
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let trace = connection.recorder().map(|recorder| {
+            let test = hold.thread_name();
+            Arc::new(recorder.begin(id, test, names.worker_id.as_str(), names.generation))
+        });
+        let lease = Arc::new(Self {
+            id: LeaseId(id),
+            trace,
+            harness: Arc::clone(harness),
+            shared: connection,
+            settled: OnceLock::new(),
+            hold,
+            names,
+            topics: Mutex::default(),
+            groups: Mutex::default(),
+            reads: Mutex::default(),
+            account: config.failure_account,
+            told: AtomicBool::new(false),
+            guards: AtomicUsize::new(1),
+        });
+        let _ = OF_THREAD.try_with(|leases| leases.borrow_mut().push(Arc::downgrade(&lease)));
+        Ok(LeaseGuard(lease))
+    }
+
+    pub(crate) fn harness(&self) -> &Arc<HarnessInner> {
+        &self.harness
+    }
+
+    /// Its own connection where it has one, else the harness's.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        self.own_broker().map_or(&self.shared, OwnBroker::connection)
+    }
+
+    /// As [`connection`](Self::connection), for something that another broker would not know any more: from now on the
+    /// lease stays where it is.
+    pub(crate) fn settle(&self, by: &'static str) -> &Arc<Connection> {
+        self.settled.get_or_init(|| Settled { by, own: None });
+        self.connection()
+    }
+
+    pub(crate) fn own_broker(&self) -> Option<&OwnBroker> {
+        self.settled.get().and_then(|settled| settled.own.as_ref())
+    }
+
+    /// Gives the lease a broker of its own, unless it has one.
+    pub(crate) fn take_own_broker(&self) -> Result<()> {
+        let settled_by = || self.settled.get().map(|settled| (settled.by, settled.own.is_some()));
+        let too_late = |by: &str| {
+            Error::misuse(format!(
+                "faults() came after {by}, which was already of the broker that other tests use too: ask for faults first"
+            ))
+        };
+        match settled_by() {
+            Some((_, true)) => return Ok(()),
+            Some((by, false)) => return Err(too_late(by)),
+            None => {}
+        }
+        let own = OwnBroker::start(self.harness.config()?, &self.shared, self.deadline())?;
+        if let Err(Settled { own: Some(unused), .. }) = self.settled.set(Settled { by: "faults()", own: Some(own) }) {
+            // Another thread of the test was faster.
+            unused.ending().close();
+            return match settled_by() {
+                Some((by, false)) => Err(too_late(by)),
+                _ => Ok(()),
+            };
+        }
+        Ok(())
+    }
+
+    /// The harness's connection, which is not the lease's if it has a broker of its own.
+    pub(crate) fn shared(&self) -> &Connection {
+        &self.shared
+    }
+
+    pub(crate) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::after(self.harness.timeout())
+    }
+
+    /// A consumer was made or reused, and that took so long.
+    pub(crate) fn got_consumer(&self, is_new: bool, took: Duration) {
+        let counters = self.connection().counters();
+        if is_new { &counters.consumers_made_in } else { &counters.consumers_reused_in }.add(took);
+        if let Some(trace) = &self.trace {
+            trace.consumer(is_new);
+        }
+    }
+
+    /// A service under test has a group now.
+    pub(crate) fn got_group(&self, name: &str) {
+        if let Some(trace) = &self.trace {
+            trace.group(name);
+        }
+    }
+
+    /// The test waits for Kafka for as long as this lives.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting::begin(self.connection(), self.trace.as_ref())
+    }
+
+    /// The last guard is gone; whether the test failed may show only later.
+    fn end(&self) {
+        // First: a lease that has failed has its topics deleted, and its own broker closed.
+        self.tell();
+        let connection = Arc::clone(&self.shared);
+        // Topics of a broker of its own end with it.
+        let own = self.own_broker().map(OwnBroker::ending);
+        let learned = if own.is_some() { Vec::new() } else { self.learned() };
+        let trace = self.trace.clone();
+        if let Some(trace) = &trace {
+            trace.ended();
+        }
+        self.hold.lease_ended(move |failed| {
+            if let Some(trace) = trace {
+                trace.decided(failed);
+            }
+            if failed {
+                connection.counters().failed_leases.add(1);
+                learned.iter().for_each(|topic| connection.keep_if_failed(topic.name()));
+            }
+            if !connection.keeps_topics(failed) {
+                let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
+                connection.forget_exclusive(exclusive.collect());
+            }
+            // Not before: the account of an `Err` asks it.
+            if let Some(own) = own {
+                own.close();
+            }
+        });
+    }
+}

@@ -1,0 +1,78 @@
+//! What a lease notes for the account of a failure, and when it is told.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, TryLockError, Weak};
+
+use super::{Lease, OF_THREAD};
+use crate::account::{self, Facts, LeasedGroup, Read};
+use crate::config::FailureAccount;
+use crate::lane;
+use crate::topic::Topic;
+
+impl Lease {
+    /// A group that was made, for the account of a failure.
+    pub(crate) fn note_group(&self, id: &str, topics: &[Topic]) {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.push(LeasedGroup { id: id.to_owned(), topics: topics.to_vec() });
+    }
+
+    /// How far a consumer had read that is dropped, for the account of a failure.
+    pub(crate) fn note_read(&self, topic: &str, next: Vec<(i32, i64)>) {
+        if self.account == FailureAccount::Off {
+            return;
+        }
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        if reads.len() < MOST_READS {
+            reads.push(Read { topic: topic.to_owned(), next });
+        }
+    }
+
+    /// What the account of a failure needs, once; `None` if it has been told or is switched off.
+    pub(super) fn facts(&self) -> Option<Facts> {
+        if self.account == FailureAccount::Off || self.told.swap(true, Ordering::SeqCst) {
+            return None;
+        }
+        // Not waited for: it is asked for in a panic hook too, whose thread may hold it.
+        let topics = match self.topics.try_lock() {
+            Ok(topics) => topics.values().filter_map(|leased| leased.learned.get()).collect(),
+            Err(TryLockError::Poisoned(topics)) => {
+                topics.into_inner().values().filter_map(|leased| leased.learned.get()).collect()
+            }
+            Err(TryLockError::WouldBlock) => Vec::new(),
+        };
+        Some(Facts {
+            connection: Arc::clone(self.connection()),
+            detail: self.account,
+            names: self.names.clone(),
+            topics,
+            groups: self.groups.try_lock().map(|groups| groups.clone()).unwrap_or_default(),
+            reads: self.reads.try_lock().map(|reads| reads.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Tells the account now if there is a sign of failure, else keeps it ready until the test's thread has ended.
+    pub(super) fn tell(&self) {
+        let Some(facts) = self.facts() else { return };
+        if self.hold.is_suspect() {
+            account::print(&account::tell(facts));
+        } else {
+            self.hold.keep_untold(move || account::tell(facts));
+        }
+    }
+}
+
+/// More consumers than a reader wants to hear of.
+const MOST_READS: usize = 16;
+
+/// The accounts of this thread's test that no drop of its fixtures on this thread will tell: those of leases that have
+/// ended, and of leases whose fixtures were moved to another thread.
+pub(super) fn tell_of_this_thread() -> String {
+    let untold = lane::untold_of_this_thread().into_iter().map(|telling| telling());
+    let moved = OF_THREAD.try_with(|leases| {
+        let leases = leases.try_borrow().map(|leases| leases.iter().filter_map(Weak::upgrade).collect());
+        leases.unwrap_or_else(|_| Vec::new())
+    });
+    let moved: Vec<Arc<Lease>> = moved.unwrap_or_default();
+    let moved = moved.iter().filter(|lease| lease.hold.was_used_elsewhere());
+    untold.chain(moved.filter_map(|lease| lease.facts()).map(account::tell)).collect()
+}
