@@ -1,86 +1,15 @@
 //! Faults on demand: a broker for one lease alone, that goes down, is slow and answers with errors when it is told to.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::broker::{Broker, Embedded, Request};
-use crate::closer::Closer;
-use crate::config::Config;
-use crate::connection::Connection;
 use crate::error::{Error, OrRaise, Result};
 use crate::lease::LeaseGuard;
 use crate::wait::Deadline;
-
-/// How many brokers of ended leases may be on their way out before the next one waits for them.
-const MOST_ENDING: usize = 16;
-
-/// How long the end of a broker may take before it is left to whoever still has it.
-const END: Duration = Duration::from_secs(5);
-
-/// Closes the brokers of ended leases off the test's path.
-static ENDING: LazyLock<Closer<Ending>> = LazyLock::new(Closer::new);
-
-/// A broker of one lease, with the connection to it.
-pub(crate) struct OwnBroker {
-    broker: Arc<Embedded>,
-    connection: Arc<Connection>,
-}
-
-impl OwnBroker {
-    pub(crate) fn start(config: &Config, harness: &Connection, deadline: Deadline) -> Result<Self> {
-        if !harness.broker().capabilities().faults {
-            return Err(Error::Unsupported {
-                what: "have faults on demand".to_owned(),
-                broker: harness.broker().name().to_owned(),
-                advice: "the embedded broker can: give these tests a Harness::builder().embedded_brokers(1), or ask \
-                         capabilities().faults first"
-                    .to_owned(),
-            });
-        }
-        ENDING.wait_for_room(MOST_ENDING, deadline);
-        let broker = Arc::new(Embedded::start(config.embedded_brokers)?);
-        broker.count_requests();
-        let connection = Arc::new(Connection::of_one_lease(&broker, config, harness, deadline)?);
-        Ok(Self { broker, connection })
-    }
-
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
-    /// What is left to be closed when its lease has ended, or when it was never used.
-    pub(crate) fn ending(&self) -> Ending {
-        Ending { connection: Arc::clone(&self.connection) }
-    }
-}
-
-/// What is left of a lease's own broker; its drop takes it apart.
-pub(crate) struct Ending {
-    connection: Arc<Connection>,
-}
-
-impl Ending {
-    /// Has it go away, off the test's path.
-    pub(crate) fn close(self) {
-        ENDING.close([self]);
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let deadline = Deadline::after(END);
-        // Its faults stay as they are: these clients close without their broker.
-        self.connection.close_idle();
-        self.connection.wait_for_closing(deadline);
-        // The lease lets go of it any moment; whoever is last waits for its clients to end, and that is not to be the test.
-        while Arc::strong_count(&self.connection) > 1 && !deadline.has_passed() {
-            deadline.pause(Duration::from_millis(1));
-        }
-    }
-}
 
 /// The faults of a test's own broker, from [`Kafka::faults`](crate::Kafka::faults): to see how a service takes them.
 ///
@@ -133,7 +62,7 @@ impl Faults {
     pub(crate) fn of(lease: LeaseGuard) -> Result<Self> {
         lease.lease().take_own_broker()?;
         let own = lease.lease().own_broker().ok_or_else(|| Error::misuse("this lease has no broker of its own"))?;
-        let broker = Arc::clone(&own.broker);
+        let broker = Arc::clone(own.broker());
         Ok(Self { lease, broker })
     }
 

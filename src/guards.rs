@@ -105,7 +105,7 @@ impl Kafka {
     /// # Errors
     /// As [`try_topic`](Self::try_topic); [`Error::Misuse`](crate::Error::Misuse) for another lease's topic.
     pub fn try_consumer(&self, topic: impl Into<TopicRef>) -> Result<PooledConsumer> {
-        self.lease.consumer(topic.into())
+        PooledConsumer::check_out(self.lease.clone(), topic.into())
     }
 
     /// A group id for a service under test: a consumer that joins it starts at the fences of these topics.
@@ -325,7 +325,7 @@ impl Consumers {
     /// # Errors
     /// As [`Kafka::try_consumer`].
     pub fn try_consumer(&self, topic: impl Into<TopicRef>) -> Result<PooledConsumer> {
-        self.lease.consumer(topic.into())
+        PooledConsumer::check_out(self.lease.clone(), topic.into())
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::broker::{Broker, Cluster};
-use crate::config::Config;
+use crate::config::{Config, Settings};
+use crate::environment::Environment;
 use crate::error::Result;
-use crate::harness::Harness;
 use crate::ledger::{Dead, Estate, Folder, Header, Owner, ProcessMark};
 use crate::wait::Deadline;
 
@@ -66,7 +66,7 @@ impl fmt::Display for Swept {
 /// [`Error::Config`](crate::Error::Config) for a setting that is not taken, [`Error::State`](crate::Error::State) for a
 /// state folder that cannot be read, [`Error::Unreachable`](crate::Error::Unreachable) when the broker does not answer.
 pub fn sweep() -> Result<Swept> {
-    Harness::from_environment().sweep()
+    with_config(&Config::resolve(&Settings::default(), &Environment::of_process())?)
 }
 
 /// Connects for this alone, and sweeps until nothing is left to do.

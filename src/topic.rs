@@ -5,7 +5,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::lease::LeaseId;
 
 /// A topic of a lease: what the broker calls it, and where this test's messages begin.
 ///
@@ -13,6 +12,10 @@ use crate::lease::LeaseId;
 /// that made it; with another lease's `Kafka` it is an error.
 #[derive(Clone)]
 pub struct Topic(pub(crate) Arc<TopicParts>);
+
+/// Tells the leases of a process apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LeaseId(pub(crate) u64);
 
 pub(crate) struct TopicParts {
     pub(crate) logical: String,

@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
-use crate::config::Environment;
+use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::names::{self, NamePart};
+use crate::names::part::{self, NamePart};
 
 /// The lane in which a test runs, as it stands in the names of its topics: `main`, `main-1`, `slot-3`.
 ///
@@ -29,7 +29,7 @@ impl WorkerId {
             (None, None, Some(worker)) => worker.to_owned(),
             (None, None, None) => "main".to_owned(),
         };
-        names::check_part(NamePart::WorkerId, &id)?;
+        part::check_part(NamePart::WorkerId, &id)?;
         Ok(Self(id.into()))
     }
 

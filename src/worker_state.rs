@@ -10,20 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::{Config, KeepTopics};
 use crate::error::{Error, Result};
-use crate::ledger::{BookedTopic, Entry, Folder, Header, Ledger, Owner, ProcessMark, WorkerLedger};
+use crate::ledger::{BookedTopic, Entry, Folder, Header, Ledger, Numbers, Owner, ProcessMark, WorkerLedger};
 use crate::names::Names;
 use crate::worker::{RunId, WorkerId};
 use crate::{exit_status, lane};
 
 /// How many processes may share one worker id at once: as many as one run ever starts.
 const MOST_SEATS: usize = 1_000;
-
-/// The numbers in the names of what one lease has for itself; each is given out once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Numbers {
-    pub(crate) exclusive: u64,
-    pub(crate) group: u64,
-}
 
 static EXCLUSIVE: AtomicU64 = AtomicU64::new(1);
 static GROUP: AtomicU64 = AtomicU64::new(0);

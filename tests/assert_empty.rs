@@ -6,12 +6,11 @@ mod common;
 
 use std::time::Duration;
 
+use common::transactions::{LONG, transactional, write};
 use common::{lease, put};
 use rstest::rstest;
-use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rstest_kafka::{Error, Harness, HarnessBuilder, Kafka, PooledConsumer, Request, TopicSpec};
-
-const LONG: Duration = Duration::from_secs(20);
+use rstest_kafka::rdkafka::producer::{BaseProducer, Producer};
+use rstest_kafka::{Error, Harness, HarnessBuilder, PooledConsumer, Request, TopicSpec};
 
 fn builder() -> HarnessBuilder {
     Harness::builder().topic_prefix("empty").timeout(Duration::from_secs(2))
@@ -29,19 +28,6 @@ fn fails(consumer: &PooledConsumer) -> Error {
     let other = runtime.block_on(consumer.try_assert_empty_async()).expect_err("it passed where it must not");
     assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&other), "{error}\n{other}");
     error
-}
-
-fn transactional(kafka: &Kafka, id: &str) -> BaseProducer {
-    let mut config = kafka.client_config();
-    config.remove("fetch.wait.max.ms");
-    let producer: BaseProducer = config.set("transactional.id", format!("{id}-{}", kafka.run_id())).create().unwrap();
-    producer.init_transactions(LONG).unwrap();
-    producer
-}
-
-fn write(producer: &BaseProducer, topic: &str, text: &str) {
-    producer.send(BaseRecord::<str, str>::to(topic).partition(0).payload(text)).map_err(|(error, _)| error).unwrap();
-    producer.flush(LONG).unwrap();
 }
 
 /// What is in an open transaction is nobody's yet; what was acknowledged behind it is there, though no reader gets to it.

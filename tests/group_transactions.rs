@@ -6,27 +6,13 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::transactions::{LONG, transactional, write};
 use common::{put, thread_of_a_test};
 use rstest::rstest;
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rstest_kafka::rdkafka::message::Message;
-use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rstest_kafka::rdkafka::producer::Producer;
 use rstest_kafka::{Error, Group, Harness, Kafka, Topic};
-
-const LONG: Duration = Duration::from_secs(20);
-
-fn transactional(kafka: &Kafka, id: &str) -> BaseProducer {
-    let mut config = kafka.client_config();
-    config.remove("fetch.wait.max.ms");
-    let producer: BaseProducer = config.set("transactional.id", format!("{id}-{}", kafka.run_id())).create().unwrap();
-    producer.init_transactions(LONG).unwrap();
-    producer
-}
-
-fn write(producer: &BaseProducer, topic: &Topic, text: &str) {
-    producer.send(BaseRecord::<str, str>::to(topic).partition(0).payload(text)).map_err(|(error, _)| error).unwrap();
-    producer.flush(LONG).unwrap();
-}
 
 /// Reads until it has seen the last message of the test, and a while longer on what else comes with it.
 fn service_sees(kafka: &Kafka, group: &Group, topic: &Topic, protocol: &str) -> Vec<String> {

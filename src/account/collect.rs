@@ -11,8 +11,8 @@ use rdkafka::topic_partition_list::Offset;
 use super::{Facts, LeasedGroup, Read};
 use crate::broker::{PartitionOffset, Partitions};
 use crate::config::FailureAccount;
-use crate::consumer::{self, PoolClient};
 use crate::error::Result;
+use crate::pool::{self, PoolClient};
 use crate::record::Record;
 use crate::topic::Topic;
 use crate::wait::{self, Deadline};
@@ -116,7 +116,7 @@ fn read_last_records(facts: &Facts, topics: &mut [TopicPicture], deadline: Deadl
         return;
     }
     let Ok(group) = facts.names.group("account") else { return };
-    let Ok(reader) = consumer::make_reader(facts.connection.broker(), &group) else { return };
+    let Ok(reader) = pool::make_reader(facts.connection.broker(), &group) else { return };
     let reader = Arc::new(reader);
     let (records, read) = read_from(&reader, &wanted, topics, deadline);
     facts.connection.close_soon(reader);

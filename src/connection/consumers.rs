@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Connection;
-use crate::consumer::{self, CheckedOut, IdleConsumer, PoolClient};
 use crate::error::Result;
 use crate::lane;
 use crate::names::Names;
-use crate::pool::PoolKey;
+use crate::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
 use crate::wait::Deadline;
 
 impl Connection {
@@ -26,7 +25,7 @@ impl Connection {
         }
         let group = names.group(logical)?;
         self.record_group(&group)?;
-        let client = Arc::new(consumer::make(&*self.broker, &group)?);
+        let client = Arc::new(pool::make(&*self.broker, &group)?);
         self.counters.consumers_made.add(1);
         self.open.retain(|_, client| client.strong_count() > 0);
         self.open.insert(self.next_consumer.fetch_add(1, Ordering::Relaxed), Arc::downgrade(&client));

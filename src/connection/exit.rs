@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Connection;
 use super::topics::MadeTopic;
-use crate::consumer::{self, PoolClient};
+use crate::pool::{self, PoolClient};
 use crate::wait::Deadline;
 use crate::worker_state::WorkerState;
 
@@ -33,7 +33,7 @@ impl Connection {
         let open: Vec<Arc<PoolClient>> = self.open.iter().filter_map(|client| client.value().upgrade()).collect();
         let to_close = open.len();
         std::thread::scope(|scope| {
-            let closing = scope.spawn(|| consumer::close_all_at_exit(open, deadline));
+            let closing = scope.spawn(|| pool::close_all_at_exit(open, deadline));
             if let Some(sweeping) = &self.sweeping {
                 scope.spawn(move || sweeping.stop(deadline));
             }

@@ -15,11 +15,10 @@ use self::topics::{MadeTopic, reusable};
 use crate::broker::{Broker, Cluster, Embedded, MOST_CONNECTIONS, connection_of};
 use crate::closer::Closer;
 use crate::config::{Config, KeepTopics};
-use crate::consumer::{IdleConsumer, PoolClient};
 use crate::error::Result;
 use crate::flight::Flight;
 use crate::ledger::Entry;
-use crate::pool::Pool;
+use crate::pool::{IdleConsumer, Pool, PoolClient};
 use crate::producer::Producer;
 use crate::report::{self, Recorder, Report};
 use crate::stats::{Counters, Stats};
@@ -142,7 +141,7 @@ impl Connection {
         self.more_producers[number].get_or_make(deadline, make, || self.broker.control().unreachable(deadline, None))
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 

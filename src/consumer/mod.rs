@@ -1,12 +1,10 @@
 //! A consumer from the pool, as a test holds it.
 
-mod client;
 #[cfg(feature = "json")]
 mod json;
 mod read;
 mod read_async;
 mod reading;
-mod rest;
 mod timed_out;
 
 use std::collections::VecDeque;
@@ -23,16 +21,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::util::Timeout;
 
-pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
-pub(crate) use self::client::{close_all_at_exit, make, make_reader};
-pub(crate) use self::rest::IdleConsumer;
-
 use crate::error::{Error, Result};
 use crate::lane;
 use crate::lease::LeaseGuard;
-use crate::pool::PoolKey;
+use crate::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
 use crate::record::Record;
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicRef};
 
 /// A consumer of one topic, from the pool: connected, assigned to every partition, standing at the lease's fence.
 ///
@@ -74,20 +68,11 @@ pub struct PooledConsumer {
     lease: LeaseGuard,
 }
 
-/// What state a consumer is in that was checked out.
-#[derive(Debug)]
-pub(crate) enum CheckedOut {
-    /// It has never heard of its topic.
-    New,
-    /// It knows its topic and is assigned to nothing.
-    Unassigned,
-    /// It is assigned still, and stands at these offsets.
-    Resting(Vec<(i32, i64)>),
-}
-
 impl PooledConsumer {
-    pub(crate) fn check_out(lease: LeaseGuard, topic: Topic) -> Result<Self> {
+    /// From the pool, or a new one.
+    pub(crate) fn check_out(lease: LeaseGuard, topic: TopicRef) -> Result<Self> {
         let held = lease.lease();
+        let topic = held.resolve(topic)?;
         let (connection, deadline) = (held.connection(), held.deadline());
         let partitions = match topic.partitions() {
             Some(partitions) => partitions,
@@ -153,7 +138,7 @@ impl PooledConsumer {
     }
 
     fn assign(&self, starts: &[(i32, i64)]) -> Result<()> {
-        client::assign(&self.client, self.topic.name(), starts)
+        pool::assign(&self.client, self.topic.name(), starts)
             .map_err(|error| self.failed("assign a consumer to", error))
     }
 
@@ -201,10 +186,10 @@ impl PooledConsumer {
     /// Makes the consumer, which reads on at `next`, fit for the next lease; `None` if that cannot be had and it must be closed.
     fn make_idle(&self, next: &[(i32, i64)]) -> Option<Arc<IdleConsumer>> {
         let client = &self.client;
-        if !self.touched.load(Ordering::Relaxed) && client::has_nothing_queued(client) {
+        if !self.touched.load(Ordering::Relaxed) && pool::has_nothing_queued(client) {
             return Some(IdleConsumer::resting(Arc::clone(client), next.to_vec()));
         }
-        let is_idle = client::make_idle(client, self.topic.name(), &self.starts());
+        let is_idle = pool::make_idle(client, self.topic.name(), &self.starts());
         is_idle.then(|| IdleConsumer::new(Arc::clone(client)))
     }
 
@@ -240,7 +225,7 @@ impl Drop for PooledConsumer {
         let kept = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
         let reusable = kept && !self.sought.load(Ordering::Relaxed);
         // Asked of no broker; what it had read is a part of the account if the test turns out to have failed.
-        let next = client::positions(&self.client, self.topic.name(), &self.starts());
+        let next = pool::positions(&self.client, self.topic.name(), &self.starts());
         let idle = if reusable { self.make_idle(&next) } else { None };
         lease.note_read(self.topic.name(), next);
         // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.

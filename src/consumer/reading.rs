@@ -7,9 +7,10 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{PooledConsumer, client};
+use super::PooledConsumer;
 use crate::broker::is_passing;
 use crate::error::{Error, Result};
+use crate::pool;
 use crate::record::Record;
 use crate::wait::{self, Calls, Deadline};
 
@@ -23,7 +24,7 @@ enum Event {
 impl PooledConsumer {
     /// Per partition what the client would give out next.
     pub(super) fn stands(&self) -> Vec<(i32, i64)> {
-        client::positions(&self.client, self.topic().name(), &self.starts())
+        pool::positions(&self.client, self.topic().name(), &self.starts())
     }
 
     /// A topic that ends before the place where the consumer stood already is not the one that was read: what it has now, at

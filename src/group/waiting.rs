@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Group;
 use super::questions::Questions;
 use crate::broker::PartitionOffset;
+use crate::consumer::PooledConsumer;
 use crate::error::{LaggingPartition, Result};
 use crate::topic::Topic;
 use crate::wait::{Calls, Deadline};
@@ -93,7 +94,7 @@ impl<'a> Waiting<'a> {
                 .map(|partition| (partition.partition, partition.committed.unwrap_or(partition.fence), partition.goal))
                 .collect();
             if !behind.is_empty() {
-                let consumer = self.group.lease.consumer(topic.into())?;
+                let consumer = PooledConsumer::check_out(self.group.lease.clone(), topic.into())?;
                 if consumer.has_between(&behind, self.calls).await? {
                     return Ok(false);
                 }

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Lease;
-use crate::consumer::PooledConsumer;
-use crate::error::Result;
 use crate::names::Names;
-use crate::topic::TopicRef;
 
 /// What every fixture and consumer of a test holds; when the last is dropped the lease ends.
 pub(crate) struct LeaseGuard(pub(super) Arc<Lease>);
@@ -25,12 +22,6 @@ impl LeaseGuard {
     pub(crate) fn lease(&self) -> &Lease {
         self.0.hold.observe();
         &self.0
-    }
-
-    pub(crate) fn consumer(&self, topic: TopicRef) -> Result<PooledConsumer> {
-        let lease = self.lease();
-        let topic = lease.resolve(topic)?;
-        PooledConsumer::check_out(self.clone(), topic)
     }
 }
 

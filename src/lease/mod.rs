@@ -18,16 +18,13 @@ use crate::config::FailureAccount;
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::failure;
-use crate::faults::OwnBroker;
-use crate::harness::HarnessInner;
+use crate::harness::inner::HarnessInner;
 use crate::lane::Hold;
 use crate::names::Names;
+use crate::own_broker::OwnBroker;
 use crate::report::{Trace, Waiting};
+use crate::topic::LeaseId;
 use crate::wait::Deadline;
-
-/// Tells the leases of a process apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct LeaseId(u64);
 
 thread_local! {
     /// The leases of the test that runs on this thread, one per harness.
@@ -194,7 +191,7 @@ impl Lease {
 
     /// The test waits for Kafka for as long as this lives.
     pub(crate) fn waiting(&self) -> Waiting {
-        Waiting::begin(self.connection(), self.trace.as_ref())
+        Waiting::begin(self.connection().counters(), self.trace.as_ref())
     }
 
     /// The last guard is gone; whether the test failed may show only later.

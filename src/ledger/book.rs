@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::Record;
+use super::record::{Numbers, Record};
 use crate::broker::Shape;
-use crate::worker_state::Numbers;
 
 /// A topic that may exist and is not known to be gone.
 #[derive(Debug, Clone, PartialEq, Eq)]

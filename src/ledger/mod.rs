@@ -26,10 +26,9 @@ use self::file::{Claim, LedgerFile};
 pub(crate) use self::folder::StateDir;
 pub(crate) use self::owner::{Owner, ProcessMark, note_parent};
 use self::record::Record;
-pub(crate) use self::record::{Header, Unreadable};
+pub(crate) use self::record::{Header, Numbers, Unreadable};
 use crate::broker::Shape;
 use crate::error::Result;
-use crate::worker_state::Numbers;
 
 /// Something that is about to be made.
 #[derive(Debug)]

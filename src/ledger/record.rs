@@ -3,11 +3,17 @@
 use super::line;
 use super::owner::{Owner, ProcessMark};
 use crate::broker::Shape;
-use crate::worker_state::Numbers;
 
 /// Also what tells our files from others in the same folder.
 const MAGIC: &str = "rstest-kafka-ledger";
 const VERSION: &str = "1";
+
+/// The numbers in the names of what one lease has for itself; each is given out once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Numbers {
+    pub(crate) exclusive: u64,
+    pub(crate) group: u64,
+}
 
 /// Whose file it is and what it is about: the first line. No secret is ever in it.
 #[derive(Debug, Clone, PartialEq, Eq)]

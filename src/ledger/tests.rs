@@ -205,7 +205,7 @@ fn a_kept_run_and_a_fresh_one_are_told() {
 fn a_worker_goes_from_process_to_process() {
     let (_base, folder) = folder();
     let take = || folder.for_worker(&run(None), "r", "slot-0").unwrap();
-    let numbers = |exclusive, group| crate::worker_state::Numbers { exclusive, group };
+    let numbers = |exclusive, group| Numbers { exclusive, group };
     let first = take().unwrap();
     assert_eq!(first.begin(false).unwrap(), (0, numbers(0, 0)));
     assert!(take().is_none(), "one at a time");

@@ -4,25 +4,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::recorder::Trace;
-use crate::connection::Connection;
+use crate::stats::Counters;
 
 /// A test waits for as long as this lives, also if its future is dropped half way.
 pub(crate) struct Waiting {
     began: Instant,
-    connection: Arc<Connection>,
+    counters: Arc<Counters>,
     trace: Option<Arc<Trace>>,
 }
 
 impl Waiting {
-    pub(crate) fn begin(connection: &Arc<Connection>, trace: Option<&Arc<Trace>>) -> Self {
-        Self { began: Instant::now(), connection: Arc::clone(connection), trace: trace.cloned() }
+    pub(crate) fn begin(counters: &Arc<Counters>, trace: Option<&Arc<Trace>>) -> Self {
+        Self { began: Instant::now(), counters: Arc::clone(counters), trace: trace.cloned() }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         let took = self.began.elapsed();
-        self.connection.counters().waited.add(took);
+        self.counters.waited.add(took);
         if let Some(trace) = &self.trace {
             trace.waited(took);
         }

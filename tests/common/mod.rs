@@ -4,6 +4,7 @@
 pub mod child;
 pub mod cluster;
 pub mod mock;
+pub mod transactions;
 
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,10 +1,17 @@
 //! Idle consumers, by worker, topic and generation.
 
+mod client;
+mod idle;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+
+pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
+pub(crate) use self::client::{assign, close_all_at_exit, has_nothing_queued, make, make_idle, make_reader, positions};
+pub(crate) use self::idle::{CheckedOut, IdleConsumer};
 
 /// What a consumer in the pool is good for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,49 +1,18 @@
 //! What the broker calls a lease's topics and groups, and which names Kafka takes.
 
-use std::fmt::{self, Write as _};
+pub(crate) mod part;
+
+use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use self::part::{NamePart, check_part};
 use crate::broker::Shape;
 use crate::error::{Error, Result};
 use crate::worker::{RunId, WorkerId};
 
 /// Kafka's longest topic name, in characters (`org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH`).
 const LONGEST_NAME: usize = 249;
-
-/// A part of a name, as errors call it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NamePart {
-    Topic,
-    TopicPrefix,
-    GroupPrefix,
-    WorkerId,
-    Group,
-}
-
-impl fmt::Display for NamePart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Topic => "topic",
-            Self::TopicPrefix => "topic prefix",
-            Self::GroupPrefix => "group prefix",
-            Self::WorkerId => "worker id",
-            Self::Group => "group",
-        })
-    }
-}
-
-/// Refuses a part that Kafka would refuse as a topic's name.
-pub(crate) fn check_part(part: NamePart, value: &str) -> Result<()> {
-    let strange = value.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
-    let reason = match strange {
-        Some(c) => format!("has the character {c:?}; Kafka takes letters, digits, '.', '_' and '-'"),
-        None if value.is_empty() => "is empty".to_owned(),
-        None if value == "." || value == ".." => "is refused by Kafka".to_owned(),
-        None => return Ok(()),
-    };
-    Err(Error::Name { part: part.to_string(), value: value.to_owned(), reason })
-}
 
 /// Everything that names are made of, for one lease.
 #[derive(Debug, Clone)]
@@ -162,7 +131,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
+    use crate::environment::Environment;
     use rstest::rstest;
 
     fn names(generation: u32) -> Names {

@@ -17,7 +17,7 @@ use crate::broker::{Broker, ClientErrors, create_client};
 use crate::error::Result;
 use crate::wait::{self, Deadline};
 
-/// The rdkafka consumer that a [`PooledConsumer`](super::PooledConsumer) derefs to.
+/// The rdkafka consumer that a [`PooledConsumer`](crate::PooledConsumer) derefs to.
 ///
 /// Its runtime is the crate's own, so that it outlives the tokio runtime of the test that made it.
 pub type PoolClient = StreamConsumer<ConsumerContext, ConsumerRuntime>;
@@ -152,7 +152,7 @@ pub(super) fn discard_queued(client: &PoolClient) {
 }
 
 /// Whether all is well with it, and its queue holds nothing but ends of partitions, which are discarded.
-pub(super) fn has_nothing_queued(client: &PoolClient) -> bool {
+pub(crate) fn has_nothing_queued(client: &PoolClient) -> bool {
     if client.client().fatal_error().is_some() {
         return false;
     }
@@ -169,7 +169,7 @@ pub(super) fn has_nothing_queued(client: &PoolClient) -> bool {
 
 /// Per partition what comes next of a consumer that is assigned from `starts` on: rdkafka's `position` asks for the
 /// assignment first, on the consumer's own thread.
-pub(super) fn positions(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> Vec<(i32, i64)> {
+pub(crate) fn positions(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> Vec<(i32, i64)> {
     let mut list = TopicPartitionList::with_capacity(starts.len());
     for (partition, _) in starts {
         list.add_partition(topic, *partition);

@@ -45,6 +45,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What state a consumer is in that was checked out.
+#[derive(Debug)]
+pub(crate) enum CheckedOut {
+    /// It has never heard of its topic.
+    New,
+    /// It knows its topic and is assigned to nothing.
+    Unassigned,
+    /// It is assigned still, and stands at these offsets.
+    Resting(Vec<(i32, i64)>),
+}
+
 impl IdleConsumer {
     /// One that is assigned to nothing.
     pub(crate) fn new(client: Arc<PoolClient>) -> Arc<Self> {
