@@ -39,7 +39,7 @@ fn a_message_behind_an_open_transaction_is_there(#[case] commits: bool) {
     lease(&harness, |kafka| {
         let events = kafka.topic("events");
         let consumer = kafka.consumer(&events);
-        let service = transactional(&kafka, &format!("open-{commits}"));
+        let service = transactional(&kafka);
         service.begin_transaction().unwrap();
         write(&service, &events, "open");
         if kafka.capabilities().outlives_process {

@@ -50,7 +50,7 @@ fn a_read_committed_service_sees_exactly_the_tests_messages(
             let kafka = harness.lease();
             let orders = kafka.topic("orders");
             put(&kafka, &orders, 0, "stale");
-            let service = transactional(&kafka, left);
+            let service = transactional(&kafka);
             service.begin_transaction().unwrap();
             write(&service, &orders, "stale of a transaction");
             match left {
@@ -71,7 +71,7 @@ fn a_read_committed_service_sees_exactly_the_tests_messages(
             "open, then committed" => service.commit_transaction(LONG).unwrap(),
             _ => {}
         }
-        let own = transactional(&kafka, &format!("own {left}"));
+        let own = transactional(&kafka);
         own.begin_transaction().unwrap();
         write(&own, &orders, "own");
         own.commit_transaction(LONG).unwrap();
@@ -110,7 +110,7 @@ mod on_a_cluster {
             let _left_open = {
                 let kafka = harness.lease();
                 let orders = kafka.topic("orders");
-                let service = transactional(&kafka, "stays open");
+                let service = transactional(&kafka);
                 service.begin_transaction().unwrap();
                 write(&service, &orders, "stale");
                 service
