@@ -82,7 +82,16 @@ impl Control {
 
     /// What the broker's metadata say of the topic now; never makes it.
     pub(crate) fn partitions(&self, topic: &str, deadline: Deadline) -> Result<Partitions> {
-        let metadata = match self.client.fetch_metadata(Some(topic), deadline.remaining()) {
+        self.partitions_by(&self.client, topic, deadline)
+    }
+
+    fn partitions_by(
+        &self,
+        client: &BaseConsumer<ClientErrors>,
+        topic: &str,
+        deadline: Deadline,
+    ) -> Result<Partitions> {
+        let metadata = match client.fetch_metadata(Some(topic), deadline.remaining()) {
             Ok(metadata) => metadata,
             Err(KafkaError::MetadataFetch(code)) if is_unknown_topic(code) => return Ok(Partitions::Unknown),
             Err(error) => return Err(self.unreachable(deadline, Some(error))),
@@ -166,9 +175,12 @@ impl Control {
                 Err(error) => error,
             };
             match code_of(&error) {
-                // A client says so, too, of a topic whose leader has just gone: only the metadata tells.
+                // A client says so, too, of a topic whose leader has just gone: only the metadata tells. It is this client
+                // that has to ask: librdkafka 2.12 keeps the answer of a broker that had not heard of the topic yet until
+                // every topic that it had learned of before has expired (`metadata.max.age.ms`, 15 minutes), or until it
+                // asks again.
                 Some(code) if is_unknown_topic(code) => {
-                    if self.partitions(topic, deadline)? == Partitions::Unknown {
+                    if self.partitions_by(client, topic, deadline)? == Partitions::Unknown {
                         return Ok(None);
                     }
                     if deadline.has_passed() {

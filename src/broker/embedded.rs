@@ -231,6 +231,24 @@ mod tests {
         assert_eq!(broker.control().end_offsets("missing", 1, soon()).unwrap(), None);
     }
 
+    /// With more brokers than one, one of them may not have heard yet of a topic that another has made.
+    #[test]
+    fn each_connection_soon_finds_a_topic_that_it_has_looked_for_in_vain() {
+        let broker = Embedded::start(1).unwrap();
+        let shape = Shape { partitions: 2, replication_factor: None, config: Vec::new() };
+        for lane in [0, 4, 8] {
+            let [early, late] = ["early", "late"].map(|name| format!("{name}-{lane}"));
+            let ends = |name: &str| broker.control().end_offsets_for(lane, name, shape.partitions, soon()).unwrap();
+            // What a client knows of this one is good for a quarter of an hour, and what it learns afterwards is not
+            // forgotten before it.
+            broker.create_topic(&early, &shape, soon()).unwrap();
+            assert_eq!(ends(&early), Some(vec![0, 0]));
+            assert_eq!(ends(&late), None);
+            broker.create_topic(&late, &shape, soon()).unwrap();
+            assert_eq!(ends(&late), Some(vec![0, 0]), "on the connection of lane {lane}");
+        }
+    }
+
     #[test]
     fn what_it_cannot_do_says_so() {
         let broker = Embedded::start(1).unwrap();
