@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{alone, in_order, lease, put, sorted};
 use futures_util::StreamExt;
 use rstest::rstest;
-use rstest_kafka::rdkafka::consumer::Consumer;
+use rstest_kafka::rdkafka::consumer::{CommitMode, Consumer};
 use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rstest_kafka::rdkafka::util::Timeout;
 use rstest_kafka::rdkafka::{Offset, TopicPartitionList};
@@ -17,10 +17,11 @@ use rstest_kafka::{Error, Harness, HarnessBuilder, Kafka, PooledConsumer, TopicS
 
 const LONG: Timeout = Timeout::After(Duration::from_secs(10));
 
-/// A harness of its own on the configured broker, with topics that no other test of this file has.
+/// A harness of its own on the configured broker, with topics and groups that no other test of this file has.
 fn builder() -> HarnessBuilder {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    Harness::builder().topic_prefix(format!("fence-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    let prefix = format!("fence-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    Harness::builder().topic_prefix(&prefix).group_prefix(prefix)
 }
 
 fn list(elements: &[(&str, i32, Offset)]) -> TopicPartitionList {
@@ -286,7 +287,7 @@ fn several_consumers_of_one_topic_each_get_every_message() {
 })]
 #[case::with_committed_offsets(|consumer: &PooledConsumer, _: &Kafka| {
     let ahead = list(&[(consumer.topic(), 0, Offset::Offset(7)), (consumer.topic(), 1, Offset::Offset(7))]);
-    consumer.commit(&ahead, rstest_kafka::rdkafka::consumer::CommitMode::Sync).unwrap();
+    consumer.commit(&ahead, CommitMode::Sync).unwrap();
 })]
 fn a_consumer_left_in_a_bad_state_comes_back_clean_or_not_at_all(#[case] spoil: fn(&PooledConsumer, &Kafka)) {
     let _alone = alone();
@@ -310,6 +311,28 @@ fn a_consumer_left_in_a_bad_state_comes_back_clean_or_not_at_all(#[case] spoil: 
             consumer.assert_empty();
         });
     }
+}
+
+/// The broker takes a consumer that has joined for a member until it has left: the next test is not in a group with it.
+#[rstest]
+fn a_test_that_subscribes_its_consumer_leaves_no_member_to_the_next() {
+    let _alone = alone();
+    let harness = builder().build();
+    for round in 0..3 {
+        lease(&harness, |kafka| {
+            let consumers = [kafka.consumer("events"), kafka.consumer("events")];
+            let ahead = list(&[(consumers[0].topic(), 0, Offset::Offset(7))]);
+            consumers[0].commit(&ahead, CommitMode::Sync).unwrap_or_else(|error| panic!("in round {round}: {error}"));
+            consumers[0].unassign().unwrap();
+            consumers[0].subscribe(&[consumers[0].topic().name()]).unwrap();
+            assert!(common::comes_true(|| {
+                let _ = consumers[0].recv_timeout(Duration::from_millis(100));
+                consumers[0].assignment().is_ok_and(|assignment| assignment.count() == 1)
+            }));
+        });
+    }
+    let stats = harness.stats();
+    assert_eq!((stats.consumers_made, stats.consumers_reused), (6, 0), "nor the other one, which is in that group too");
 }
 
 /// A consumer rests for a moment where the last test has left it: what comes there meanwhile is before the next fence.

@@ -14,7 +14,7 @@ pub struct Bench {
     /// Which broker it ran on: `embedded` or `cluster`, with how many brokers.
     broker: &'static str,
     brokers: usize,
-    /// Whether it only showed that it works: its figures mean little.
+    /// Whether it ran for a moment only: of its figures only the counts say much.
     short: bool,
     rows: Vec<Map<String, Value>>,
     figures: Map<String, Value>,
@@ -66,7 +66,7 @@ impl Bench {
             }
         }
         bench.short |= !may_be_full;
-        println!("== {name}{}", if bench.short { ", in short: it only shows that it works" } else { "" });
+        println!("== {name}{}", if bench.short { ", in short: of its figures only the counts say much" } else { "" });
         Some(bench)
     }
 

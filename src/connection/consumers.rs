@@ -11,6 +11,24 @@ use crate::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
 use crate::wait::Deadline;
 
 impl Connection {
+    /// What a consumer of that topic has to be good for now.
+    pub(crate) fn pool_key(&self, lane: usize, topic: Arc<str>, generation: u32) -> PoolKey {
+        let groups_left = self.groups_left(&topic);
+        PoolKey { lane, topic, generation, groups_left }
+    }
+
+    fn groups_left(&self, topic: &str) -> u32 {
+        self.groups_left.get(topic).map_or(0, |left| *left)
+    }
+
+    /// A test has made one a member of its group. The broker may take it for one until it has been closed: a commit from
+    /// outside would be refused, and who joins would share the partitions with it.
+    pub(crate) fn leave_group(&self, key: &PoolKey) {
+        let left = key.groups_left + 1;
+        self.groups_left.entry(Arc::clone(&key.topic)).and_modify(|now| *now = left.max(*now)).or_insert(left);
+        self.retire(clients(self.pool.retire_left(&key.topic, left)));
+    }
+
     /// A consumer from the pool, or a new one; and the state that it is in.
     pub(crate) fn check_out(
         &self,
@@ -23,7 +41,7 @@ impl Connection {
             let (client, resting_at) = idle.wake();
             return Ok((client, resting_at.map_or(CheckedOut::Unassigned, CheckedOut::Resting)));
         }
-        let group = names.group(logical)?;
+        let group = names.group(logical, key.groups_left)?;
         self.record_group(&group)?;
         let client = Arc::new(pool::make(&*self.broker, &group)?);
         self.counters.consumers_made.add(1);
@@ -34,13 +52,17 @@ impl Connection {
 
     /// Takes a consumer back that is idle; the one that is thereby too many is closed elsewhere.
     pub(crate) fn put_back(&self, key: PoolKey, idle: Arc<IdleConsumer>) {
-        let (lane, generation) = (key.lane, key.generation);
+        let (lane, generation, topic, group) = (key.lane, key.generation, Arc::clone(&key.topic), key.groups_left);
         let evicted = self.pool.put_back(key, idle);
         self.retire(clients(evicted));
         // A failure that moved the lane just now may have looked through the pool before.
         let current = lane::generation_of(lane);
         if generation < current {
             self.retire_before(lane, current);
+        }
+        let left = self.groups_left(&topic);
+        if group < left {
+            self.retire(clients(self.pool.retire_left(&topic, left)));
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     closer: Closer<Arc<PoolClient>>,
     topics: DashMap<String, Arc<MadeTopic>>,
     groups: DashSet<String>,
+    /// By topic, how many groups of its pooled consumers had members, and were left for a new one.
+    groups_left: DashMap<Arc<str>, u32>,
     /// Those of the harness: a connection of one lease counts into the same.
     counters: Arc<Counters>,
     /// Where a page is to be drawn of what its leases do.
@@ -109,6 +111,7 @@ impl Connection {
             closer: Closer::new(),
             topics: reusable(state.as_deref(), deadline),
             groups: DashSet::new(),
+            groups_left: DashMap::new(),
             counters,
             recorder,
             broker,

@@ -33,7 +33,7 @@ use crate::topic::{Topic, TopicRef};
 /// It sees exactly what is written after the lease first learned the topic's name. One type for sync and async tests:
 /// [`recv`](Self::recv) in the one, [`recv_async`](Self::recv_async) in the other; it outlives the runtime of the test
 /// that made it. Derefs to rdkafka's [`StreamConsumer`](rdkafka::consumer::StreamConsumer) for everything else; whatever
-/// a test does to it, the next test gets it clean or gets another.
+/// a test does to it, the next test gets it clean or gets another; if it was subscribed, another one in a new group.
 ///
 /// Messages of one partition come in their order; between partitions there is none. Several consumers of one topic in
 /// one test each get every message.
@@ -57,6 +57,8 @@ pub struct PooledConsumer {
     /// Handed on when this is dropped, never dropped here: the last reference takes 100 ms to close, or for ever.
     client: ManuallyDrop<Arc<PoolClient>>,
     topic: Topic,
+    /// Where it is from, and goes back to.
+    key: PoolKey,
     /// Per partition, where reading began when it was last assigned.
     starts: Mutex<Vec<(i32, i64)>>,
     /// Records that were read and not given out yet, oldest first.
@@ -79,13 +81,14 @@ impl PooledConsumer {
             None => connection.broker().control().wait_for_leaders(topic.name(), deadline)?,
         };
         let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
-        let key = PoolKey { lane: held.hold().lane(), topic: topic.name().into(), generation: held.names().generation };
+        let key = connection.pool_key(held.hold().lane(), topic.name().into(), held.names().generation);
         let began = Instant::now();
         let (client, state) = connection.check_out(&key, held.names(), topic.logical_name())?;
         let client = ManuallyDrop::new(client);
         let made = Self {
             client,
             topic,
+            key,
             starts: Mutex::new(starts.clone()),
             ahead: Mutex::default(),
             sought: AtomicBool::new(false),
@@ -234,10 +237,15 @@ impl Drop for PooledConsumer {
             Some(idle) => {
                 // First: once it is in the pool somebody may close it, and this must not be the last reference.
                 drop(client);
-                let (lane, generation) = (hold.lane(), lease.names().generation);
-                connection.put_back(PoolKey { lane, topic: self.topic.name().into(), generation }, idle);
+                connection.put_back(self.key.clone(), idle);
             }
-            None => connection.retire([client]),
+            None => {
+                // Asked only where the next test would get the same group.
+                if kept && pool::is_or_was_member(&client) {
+                    connection.leave_group(&self.key);
+                }
+                connection.retire([client]);
+            }
         }
     }
 }

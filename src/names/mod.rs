@@ -86,10 +86,13 @@ impl Names {
         (rest.is_empty() || rest.starts_with("-p")).then_some(generation)
     }
 
-    /// `{group_prefix}-{worker_id}-{run_id}-{topic}-{generation}`.
-    pub(crate) fn group(&self, logical: &str) -> Result<String> {
+    /// `{group_prefix}-{worker_id}-{run_id}-{topic}-{generation}`, and `-m{n}` after so many of them that had members.
+    pub(crate) fn group(&self, logical: &str, left: u32) -> Result<String> {
         let Self { group_prefix, worker_id, run_id, generation, .. } = self;
-        let name = format!("{group_prefix}-{worker_id}-{run_id}-{logical}-{generation}");
+        let mut name = format!("{group_prefix}-{worker_id}-{run_id}-{logical}-{generation}");
+        if left > 0 {
+            let _ = write!(name, "-m{left}");
+        }
         self.check_length(
             &name,
             &[(NamePart::Topic, logical), (NamePart::GroupPrefix, group_prefix), (NamePart::WorkerId, worker_id)],
@@ -158,8 +161,9 @@ mod tests {
         let name = names(0).topic_in_shape("events", &compact).unwrap();
         assert!(name.starts_with("relay-test-events-main-1a2b3c4d-p6-c"), "{name}");
         assert_eq!(name, names(0).topic_in_shape("events", &compact).unwrap());
-        assert_eq!(names(0).group("events").unwrap(), "test-consumer-main-1a2b3c4d-events-0");
-        assert_eq!(names(3).group("events").unwrap(), "test-consumer-main-1a2b3c4d-events-3");
+        assert_eq!(names(0).group("events", 0).unwrap(), "test-consumer-main-1a2b3c4d-events-0");
+        assert_eq!(names(3).group("events", 0).unwrap(), "test-consumer-main-1a2b3c4d-events-3");
+        assert_eq!(names(3).group("events", 2).unwrap(), "test-consumer-main-1a2b3c4d-events-3-m2");
         assert_eq!(names(3).service_group("billing", 9).unwrap(), "test-consumer-main-1a2b3c4d-billing-3-9");
         assert_eq!(names(1).topic("events").unwrap(), names(1).topic("events").unwrap());
         for generation in [0, 1, 12] {

@@ -113,10 +113,7 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)])
     if client.client().fatal_error().is_some() {
         return false;
     }
-    // A member of a group cannot simply be assigned again, and its group would wait for it. Of one that was a member the
-    // end of its membership may still be on its way, and would take the next test's assignment away.
-    let was_member = !matches!(client.rebalance_protocol(), RebalanceProtocol::None);
-    if was_member || !client.subscription().is_ok_and(|topics| topics.count() == 0) {
+    if is_or_was_member(client) {
         return false;
     }
     let Ok(assignment) = client.assignment() else { return false };
@@ -143,6 +140,15 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)])
     }
     discard_queued(client);
     true
+}
+
+/// Whether a test has subscribed it.
+///
+/// A member of a group cannot simply be assigned again, and its group would wait for it. Of one that was a member the end
+/// of its membership may still be on its way, and would take the next test's assignment away.
+pub(crate) fn is_or_was_member(client: &PoolClient) -> bool {
+    let was_member = !matches!(client.rebalance_protocol(), RebalanceProtocol::None);
+    was_member || !client.subscription().is_ok_and(|topics| topics.count() == 0)
 }
 
 /// What is left in its queue, such as an old error, is not the next test's.

@@ -10,7 +10,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
-pub(crate) use self::client::{assign, close_all_at_exit, has_nothing_queued, make, make_idle, make_reader, positions};
+pub(crate) use self::client::{
+    assign, close_all_at_exit, has_nothing_queued, is_or_was_member, make, make_idle, make_reader, positions,
+};
 pub(crate) use self::idle::{CheckedOut, IdleConsumer};
 
 /// What a consumer in the pool is good for.
@@ -19,6 +21,8 @@ pub(crate) struct PoolKey {
     pub(crate) lane: usize,
     pub(crate) topic: Arc<str>,
     pub(crate) generation: u32,
+    /// How many groups of that topic and generation had members, and were left for a new one.
+    pub(crate) groups_left: u32,
 }
 
 /// Idle things by key, bounded: whoever puts one in too many gets the least recently used back to close.
@@ -96,6 +100,12 @@ impl<T> Pool<T> {
         self.take_if(|key| key.lane == lane && key.generation < generation)
     }
 
+    /// Takes out all of a topic that are in a group which was left.
+    #[must_use = "what is returned is to be closed"]
+    pub(crate) fn retire_left(&self, topic: &str, groups_left: u32) -> Vec<T> {
+        self.take_if(|key| *key.topic == *topic && key.groups_left < groups_left)
+    }
+
     /// Takes out all.
     #[must_use = "what is returned is to be closed"]
     pub(crate) fn take_all(&self) -> Vec<T> {
@@ -120,7 +130,7 @@ mod tests {
     use super::*;
 
     fn key(lane: usize, topic: &str, generation: u32) -> PoolKey {
-        PoolKey { lane, topic: topic.into(), generation }
+        PoolKey { lane, topic: topic.into(), generation, groups_left: 0 }
     }
 
     #[test]
