@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::fresh::Fresh;
 use common::raw::{OffsetRoundTrip, Raw};
 use common::report::{Bench, Target};
-use common::{Times, reused};
+use common::{Times, reused, reused_in_parts};
 
 /// How long the cases of one slow kind may take in all.
 const BUDGET: Duration = Duration::from_secs(3);
@@ -48,11 +48,15 @@ fn main() {
     drop(kafka);
 
     let mut all = [(); 5].map(|()| Times::default());
+    let mut parts = [(); 3].map(|()| Times::default());
     let [reused_times, raw_times, acknowledged_times, by_hand_times, offset_times] = &mut all;
     let (blocks, per_block) = bench.pick((20, 100), (2, 10));
     for _ in 0..blocks {
         reused(&harness);
         (0..per_block).for_each(|_| reused_times.add(|| reused(&harness)));
+        for _ in 0..per_block {
+            parts.iter_mut().zip(reused_in_parts(&harness)).for_each(|(times, took)| times.push(took));
+        }
         raw.pause(false);
         (0..per_block).for_each(|_| raw_times.add(|| raw.round_trip()));
         raw.acknowledged_round_trip();
@@ -70,6 +74,10 @@ fn main() {
     drop((raw, offset));
 
     let reused = row(&mut bench, "reused", "reused topic and consumer, fenced: this crate's way", reused_times);
+    let [fence, message, rest] = &parts;
+    row(&mut bench, "fence", "of it the fence: one offset request", fence);
+    row(&mut bench, "message", "of it the message, acknowledged and received", message);
+    row(&mut bench, "rest", "of it all else: lease, names, consumer out of the pool and back", rest);
     let raw = row(&mut bench, "raw", "raw round trip, no isolation at all", raw_times);
     let acknowledged =
         row(&mut bench, "acknowledged", "the same, its acknowledgement waited for first", acknowledged_times);

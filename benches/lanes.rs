@@ -62,7 +62,7 @@ fn main() {
         if !bench.wants(&lanes.to_string()) {
             continue;
         }
-        let (rounds, length) = bench.pick((4, Duration::from_millis(300)), (1, Duration::from_millis(50)));
+        let (rounds, length) = bench.pick((5, Duration::from_secs(1)), (1, Duration::from_millis(50)));
         let rates = rates(&harness, *lanes, rounds, length);
         let over = |other: usize| median(rates.iter().map(|round| round[0] / round[other]));
         let label = format!("{lanes} at once");

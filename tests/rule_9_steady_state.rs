@@ -42,11 +42,17 @@ impl Resources {
     }
 }
 
+fn threads() -> Vec<String> {
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim().to_owned();
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let mut names: Vec<String> = tasks.flatten().map(name).collect();
+    names.sort();
+    names
+}
+
 fn closing_threads() -> usize {
-    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return 0 };
     // The kernel keeps the first 15 characters.
-    tasks.flatten().map(name).filter(|name| name.trim() == "rstest-kafka cl").count()
+    threads().iter().filter(|name| *name == "rstest-kafka cl").count()
 }
 
 fn within_ten_seconds(what: &str, condition: impl Fn() -> bool) {
@@ -143,7 +149,7 @@ fn idle_consumers_are_bounded_and_the_oldest_closed_off_the_tests_path() {
         })
     };
     use_topics(0..3);
-    let warm = Resources::settled();
+    let (warm, threads_before) = (Resources::settled(), threads());
     let (stats, closing) = use_topics(0..8);
     assert_eq!((stats.consumers_idle, stats.consumers_retired), (3, 5));
     if warm.is_some() {
@@ -154,7 +160,11 @@ fn idle_consumers_are_bounded_and_the_oldest_closed_off_the_tests_path() {
         // And a client of a cluster opens a second connection when it sees fit; a consumer that was forgotten would have 4
         // threads and some 10 files.
         let closed = now.threads <= warm.threads && now.files < warm.files + 5;
-        assert!(closed, "what was one too many is closed, not only forgotten: {now:?} after {warm:?}");
+        assert!(
+            closed,
+            "what was one too many is closed, not only forgotten: {now:?}, {:?} after {warm:?}, {threads_before:?}",
+            threads()
+        );
     }
     let made_before = harness.stats().consumers_made;
     use_topics(5..8);

@@ -121,8 +121,12 @@ const BOUNDS: &str = "
 
 - A reused case is three requests one after another: the offset request of its fence, the message with its
   acknowledgement, the fetch. A raw round trip has the last two at once. `by hand` is the same three requests on clients of
-  one's own: what a fence costs at least.
-- Many lanes: these three against two are also what their throughput comes down to, once all cores are busy.
+  one's own: what a fence costs at least. All else that a case does, from the lease to the consumer that goes back to the
+  pool, is the line `of it all else`.
+- `one offset request` comes after another of its kind. Between other requests it takes longer, by hand as well: what it adds
+  there is what a fence is to be compared with.
+- Many lanes: three requests against two are also what their throughput comes down to, once all cores are busy with the
+  broker: the same requests by hand, on as many clients, get no further.
 - Long runs on the embedded broker: it looks for an offset from a partition's first message on
   (`rd_kafka_mock_msgset_find`, \"FIXME: Maintain an index\"), also for a fetch that finds nothing. What slows down is the
   broker, for raw round trips too; its memory is that of the messages, at most 5 MiB a partition.

@@ -29,6 +29,23 @@ pub fn reused(harness: &Harness) {
     assert_eq!(consumer.recv().payload(), Some(&b"v"[..]));
 }
 
+/// The same: how long its fence took, its message there and back, and all the rest.
+pub fn reused_in_parts(harness: &Harness) -> [Duration; 3] {
+    let began = Instant::now();
+    let kafka = harness.lease();
+    let fencing = Instant::now();
+    let events = kafka.topic("reused");
+    let fence = fencing.elapsed();
+    let consumer = kafka.consumer(&events);
+    let sending = Instant::now();
+    kafka.send(&events, "k", "v");
+    let record = consumer.recv();
+    let message = sending.elapsed();
+    assert_eq!(record.payload(), Some(&b"v"[..]));
+    drop((record, consumer, events, kafka));
+    [fence, message, began.elapsed() - fence - message]
+}
+
 pub fn is_embedded(kafka: &Kafka) -> bool {
     !kafka.mock_cluster().is_null()
 }

@@ -116,7 +116,7 @@ fn read_last_records(facts: &Facts, topics: &mut [TopicPicture], deadline: Deadl
         return;
     }
     let Ok(group) = facts.names.group("account", 0) else { return };
-    let Ok(reader) = pool::make_reader(facts.connection.broker(), &group) else { return };
+    let Ok(reader) = pool::make_reader(facts.connection.broker(), &group, wanted.len()) else { return };
     let reader = Arc::new(reader);
     let (records, read) = read_from(&reader, &wanted, topics, deadline);
     facts.connection.close_soon(reader);

@@ -29,12 +29,13 @@ impl Connection {
         self.retire(clients(self.pool.retire_left(&key.topic, left)));
     }
 
-    /// A consumer from the pool, or a new one; and the state that it is in.
+    /// A consumer from the pool, or a new one, of a topic with so many partitions; and the state that it is in.
     pub(crate) fn check_out(
         &self,
         key: &PoolKey,
         names: &Names,
         logical: &str,
+        partitions: usize,
     ) -> Result<(Arc<PoolClient>, CheckedOut)> {
         if let Some(idle) = self.pool.check_out(key) {
             self.counters.consumers_reused.add(1);
@@ -43,7 +44,7 @@ impl Connection {
         }
         let group = names.group(logical, key.groups_left)?;
         self.record_group(&group)?;
-        let client = Arc::new(pool::make(&*self.broker, &group)?);
+        let client = Arc::new(pool::make(&*self.broker, &group, partitions)?);
         self.counters.consumers_made.add(1);
         self.open.retain(|_, client| client.strong_count() > 0);
         self.open.insert(self.next_consumer.fetch_add(1, Ordering::Relaxed), Arc::downgrade(&client));

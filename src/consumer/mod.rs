@@ -83,7 +83,7 @@ impl PooledConsumer {
         let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
         let key = connection.pool_key(held.hold().lane(), topic.name().into(), held.names().generation);
         let began = Instant::now();
-        let (client, state) = connection.check_out(&key, held.names(), topic.logical_name())?;
+        let (client, state) = connection.check_out(&key, held.names(), topic.logical_name(), starts.len())?;
         let client = ManuallyDrop::new(client);
         let made = Self {
             client,

@@ -65,14 +65,28 @@ impl AsyncRuntime for ConsumerRuntime {
     }
 }
 
-/// How long a broker may keep a Fetch for want of messages.
+/// How long a broker may keep a Fetch for want of messages, in milliseconds.
+///
+/// librdkafka has one Fetch on its way to a broker, and an assignment waits for the answer to the one before: what a test
+/// waits for at worst, if it needs its consumer elsewhere than where it has rested. A short wait is paid by the broker, in
+/// empty answers: at 5 ms they take more of it than the tests themselves where many lanes share its cores.
+pub(super) const FETCH_WAIT_MS: u64 = 50;
+
+/// The same for a consumer of several partitions.
 ///
 /// After an assignment the first Fetch goes out with the partitions that are ready by then, the others wait for its
-/// answer: at librdkafka's 500 ms a test of three partitions took that long in most cases. A consumer fetches only while
-/// a test holds it, so asking more often costs a broker little.
-pub(super) const FETCH_WAIT_MS: &str = "5";
+/// answer: at librdkafka's 500 ms a test of three partitions took that long in most cases.
+const FETCH_WAIT_OF_SEVERAL_MS: u64 = 5;
 
-pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
+fn set_fetch_wait(config: &mut ClientConfig, partitions: usize) {
+    if config.get("fetch.wait.max.ms").is_none() {
+        let wait = if partitions == 1 { FETCH_WAIT_MS } else { FETCH_WAIT_OF_SEVERAL_MS };
+        config.set("fetch.wait.max.ms", wait.to_string());
+    }
+}
+
+/// A consumer of a topic with so many partitions.
+pub(crate) fn make(broker: &dyn Broker, group: &str, partitions: usize) -> Result<PoolClient> {
     let mut config: ClientConfig = broker.client_config();
     config
         .set("client.id", "rstest-kafka-consumer")
@@ -82,14 +96,12 @@ pub(crate) fn make(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
         .set("auto.offset.reset", "error")
         // How assert_empty and drain learn that they have read past what is never delivered, such as aborted messages.
         .set("enable.partition.eof", "true");
-    if config.get("fetch.wait.max.ms").is_none() {
-        config.set("fetch.wait.max.ms", FETCH_WAIT_MS);
-    }
+    set_fetch_wait(&mut config, partitions);
     create_client(&config, ConsumerContext::default(), "consumer", broker.name())
 }
 
 /// A consumer for the account of a failure: it reads what is there, and is never handed to a test.
-pub(crate) fn make_reader(broker: &dyn Broker, group: &str) -> Result<PoolClient> {
+pub(crate) fn make_reader(broker: &dyn Broker, group: &str, partitions: usize) -> Result<PoolClient> {
     let mut config: ClientConfig = broker.client_config();
     config
         .set("client.id", "rstest-kafka-account")
@@ -99,9 +111,7 @@ pub(crate) fn make_reader(broker: &dyn Broker, group: &str) -> Result<PoolClient
         // What a transaction has not committed may be the reason for the failure.
         .set("isolation.level", "read_uncommitted")
         .set("enable.partition.eof", "true");
-    if config.get("fetch.wait.max.ms").is_none() {
-        config.set("fetch.wait.max.ms", FETCH_WAIT_MS);
-    }
+    set_fetch_wait(&mut config, partitions);
     create_client(&config, ConsumerContext::default(), "consumer", broker.name())
 }
 
@@ -238,5 +248,23 @@ pub(crate) fn close_all_at_exit(clients: Vec<Arc<PoolClient>>, deadline: Deadlin
             return open.len();
         }
         deadline.pause(Duration::from_millis(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fetch_wait_of_the_users_own_stays() {
+        let set = |own: Option<&str>, partitions| {
+            let mut config = ClientConfig::new();
+            own.map(|own| config.set("fetch.wait.max.ms", own));
+            set_fetch_wait(&mut config, partitions);
+            config.get("fetch.wait.max.ms").map(str::to_owned)
+        };
+        assert_eq!(set(Some("100"), 1).as_deref(), Some("100"));
+        assert_eq!(set(None, 1).as_deref(), Some("50"));
+        assert_eq!(set(None, 3).as_deref(), Some("5"));
     }
 }

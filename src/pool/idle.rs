@@ -17,8 +17,8 @@ use rdkafka::consumer::Consumer;
 
 use super::client::{PoolClient, discard_queued};
 
-/// Longer than the Fetch that is out can be kept by its broker ([`FETCH_WAIT_MS`](super::client::FETCH_WAIT_MS)).
-const MOMENT: Duration = Duration::from_millis(10);
+/// Longer than the Fetch that is out can be kept by its broker, and than the next test's fence takes on a busy one.
+const MOMENT: Duration = Duration::from_millis(2 * super::client::FETCH_WAIT_MS);
 
 /// Those that rest, oldest first, and the thread that ends their rest: one for the process, made with the first of them.
 static RESTING: Resting =
