@@ -145,6 +145,33 @@ fn waiting_in_vain_shows_the_lag_of_each_partition() {
     });
 }
 
+/// An offset that nobody has written is one that nobody has consumed.
+#[rstest]
+fn a_message_that_is_still_to_be_written_is_waited_for() {
+    let _alone = alone();
+    let harness = Harness::builder().topic_prefix("group").timeout(Duration::from_secs(2)).build();
+    lease(&harness, |kafka| {
+        let [orders, other] = ["orders", "other"].map(|logical| kafka.topic(logical));
+        let group = kafka.group("billing", [&orders]);
+        let (fence, waiting) = (orders.fence(0), group.clone());
+        let error = group.try_wait_until_consumed_past(&orders, 0, fence).unwrap_err();
+        assert!(matches!(error, Error::Lag(_)), "{error}");
+
+        let service = Service::start(&config(&kafka, &group, "earliest", "consumer"), &orders);
+        std::thread::scope(|scope| {
+            let past = scope.spawn(|| waiting.try_wait_until_consumed_past(&orders, 0, fence));
+            put(&kafka, &orders, 0, "written meanwhile");
+            past.join().unwrap().unwrap();
+        });
+        assert_eq!(service.stop(), ["written meanwhile"]);
+
+        for (topic, partition) in [(&other, 0), (&orders, 1), (&orders, -1)] {
+            let error = group.try_wait_until_consumed_past(topic, partition, 0).unwrap_err();
+            assert!(matches!(error, Error::Misuse { .. }), "{error}");
+        }
+    });
+}
+
 /// Where the broker can say: on the embedded one neither is guessed.
 #[rstest]
 fn waiting_in_vain_shows_the_groups_state_and_its_members(#[values("classic", "consumer")] protocol: &str) {

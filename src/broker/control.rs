@@ -123,8 +123,8 @@ impl Control {
             match self.partitions(topic, deadline) {
                 Ok(Partitions::Ready(partitions)) => return Ok(partitions),
                 Ok(_) => answered = true,
-                // What was left of the time was too short for one more answer.
-                Err(Error::Unreachable { .. }) if answered && deadline.has_passed() => {}
+                // What was left of the time was too short for one more answer: librdkafka counts in whole milliseconds.
+                Err(Error::Unreachable { .. }) if answered && deadline.remaining() < LOOK_AGAIN => {}
                 Err(error) => return Err(error),
             }
             if deadline.has_passed() {

@@ -231,6 +231,18 @@ mod tests {
         assert_eq!(broker.control().end_offsets("missing", 1, soon()).unwrap(), None);
     }
 
+    /// Whatever is left of the time for the last look.
+    #[test]
+    fn a_topic_that_does_not_come_is_not_taken_for_a_broker_that_does_not_answer() {
+        let broker = Embedded::start(1).unwrap();
+        broker.control().partitions("missing", soon()).unwrap();
+        for quarters in 80..124 {
+            let deadline = Deadline::after(Duration::from_micros(250 * quarters));
+            let error = broker.control().wait_for_leaders("missing", deadline).unwrap_err();
+            assert!(matches!(error, Error::Broker { .. }), "{quarters}: {error}");
+        }
+    }
+
     /// With more brokers than one, one of them may not have heard yet of a topic that another has made.
     #[test]
     fn each_connection_soon_finds_a_topic_that_it_has_looked_for_in_vain() {

@@ -6,7 +6,7 @@ use super::Group;
 use super::questions::Questions;
 use crate::broker::PartitionOffset;
 use crate::consumer::PooledConsumer;
-use crate::error::{LaggingPartition, Result};
+use crate::error::{Error, LaggingPartition, Result};
 use crate::topic::Topic;
 use crate::wait::{Calls, Deadline};
 
@@ -39,7 +39,19 @@ impl<'a> Waiting<'a> {
 
     /// Waits for a commit past one offset.
     pub(super) async fn past(group: &'a Group, topic: &Topic, partition: i32, offset: i64, calls: Calls) -> Result<()> {
-        let goal = PartitionOffset { topic: topic.name().to_owned(), partition, offset: Some(offset + 1) };
+        if !group.topics().contains(topic) {
+            return Err(Error::misuse(format!(
+                "group {:?} does not read topic {:?}: it was made for {:?}",
+                group.id(),
+                topic.name(),
+                group.topics().iter().map(Topic::name).collect::<Vec<_>>()
+            )));
+        }
+        if partition < 0 || topic.partitions().is_some_and(|partitions| partition >= partitions) {
+            return Err(Error::misuse(format!("topic {:?} has no partition {partition}", topic.name())));
+        }
+        let next = offset.saturating_add(1);
+        let goal = PartitionOffset { topic: topic.name().to_owned(), partition, offset: Some(next) };
         Self::new(group, vec![goal], group.deadline(), calls).run().await
     }
 
@@ -70,7 +82,7 @@ impl<'a> Waiting<'a> {
         }
         let stands_still = self.pause >= LONGEST_LOOK && partitions == self.last;
         if stands_still && self.read_at.as_ref() != Some(&partitions) {
-            if self.nothing_to_read(&partitions).await? {
+            if self.is_written(&partitions, asking).await? && self.nothing_to_read(&partitions, asking).await? {
                 return Ok(None);
             }
             self.read_at = Some(partitions.clone());
@@ -85,8 +97,19 @@ impl<'a> Waiting<'a> {
         Ok(Some(pause))
     }
 
+    /// Whether the topics reach to the goal: what is not written yet is waited for.
+    async fn is_written(&self, partitions: &[LaggingPartition], deadline: Deadline) -> Result<bool> {
+        let questions = self.questions.clone();
+        let ends = self.calls.run(move || questions.ends(deadline)).await?;
+        Ok(partitions.iter().filter(|partition| partition.lag() > 0).all(|partition| {
+            let is_its =
+                |end: &&PartitionOffset| (&end.topic, end.partition) == (&partition.topic, partition.partition);
+            ends.iter().find(is_its).is_some_and(|end| end.offset >= Some(partition.goal))
+        }))
+    }
+
     /// Whether nothing that a reader would get stands between what is committed and the goal.
-    async fn nothing_to_read(&self, partitions: &[LaggingPartition]) -> Result<bool> {
+    async fn nothing_to_read(&self, partitions: &[LaggingPartition], deadline: Deadline) -> Result<bool> {
         for topic in self.group.topics() {
             let behind: Vec<(i32, i64, i64)> = partitions
                 .iter()
@@ -95,7 +118,7 @@ impl<'a> Waiting<'a> {
                 .collect();
             if !behind.is_empty() {
                 let consumer = PooledConsumer::check_out(self.group.lease.clone(), topic.into())?;
-                if consumer.has_between(&behind, self.calls).await? {
+                if consumer.has_between(&behind, deadline).await? {
                     return Ok(false);
                 }
             }
