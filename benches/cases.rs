@@ -34,7 +34,8 @@ fn row(bench: &mut Bench, id: &str, label: &str, times: &Times) -> f64 {
 
 fn slow(bench: &Bench, case: impl Fn()) -> Times {
     let (mut times, started) = (Times::default(), Instant::now());
-    while times.len() == 0 || (!bench.is_short() && started.elapsed() < BUDGET && times.len() < MOST_SLOW) {
+    let least = bench.pick(3, 1);
+    while times.len() < least || (!bench.is_short() && started.elapsed() < BUDGET && times.len() < MOST_SLOW) {
         times.add(&case);
     }
     times

@@ -56,7 +56,7 @@ fn fences(bench: &mut Bench, harness: &Harness, brokers: usize) {
         let values = [
             ("median_ms", times.median()),
             ("p90_ms", times.quantile(0.9)),
-            ("offset_requests", times.median() / offset_times.median()),
+            ("over_one_offset_request", times.median() / offset_times.median()),
         ];
         bench.row(&format!("{brokers}_{partitions}"), &label, &values);
     }

@@ -159,8 +159,7 @@ mod tests {
 
     impl Running {
         fn start(kafka: &Kafka, partitions: i32) -> Self {
-            // The partitions are in the name: tests that ask for one name in two shapes cannot share the topic.
-            let topic = |name| kafka.topic(TopicSpec::new(format!("{name}-{partitions}")).partitions(partitions));
+            let topic = |name| kafka.topic(TopicSpec::new(name).partitions(partitions));
             let (events, accepted, rejected) = (topic("events"), topic("accepted"), topic("rejected"));
             // The group stands at the end of what earlier cases left in `events`. With a group of its own making the
             // relay would begin at the beginning of the topic and relay their messages too.

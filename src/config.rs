@@ -41,7 +41,7 @@ impl FromStr for KeepTopics {
 /// What the output of a failed test ends with.
 ///
 /// An account of its topics with their fences, ends and last records, its groups with their lag, and what its consumers
-/// had read. It asks the broker for at most a second, and nothing when a test passes.
+/// had read. It asks the broker for a second or little more, and nothing when a test passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum FailureAccount {
@@ -150,6 +150,13 @@ impl Config {
         };
         let timeout = duration("timeout", settings.timeout, milliseconds("TIMEOUT_MS")?)?;
         let exit_deadline = duration("exit_deadline", settings.exit_deadline, milliseconds("EXIT_DEADLINE_MS")?)?;
+        if settings.max_idle_consumers.is_some_and(|consumers| consumers > 10_000) {
+            return Err(Error::Config {
+                setting: "Harness::builder().max_idle_consumers".to_owned(),
+                value: settings.max_idle_consumers.unwrap_or_default().to_string(),
+                takes: "it takes 0 to 10000".to_owned(),
+            });
+        }
         let max_idle_variable = number("MAX_IDLE_CONSUMERS", 0..=10_000)?.map(|number| number as usize);
         let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
         let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
@@ -188,10 +195,15 @@ impl Config {
             (None, Some(_)) => None,
             (None, None) => bootstrap_variable.or(named_by_properties),
         };
-        if bootstrap_servers.as_deref().is_some_and(|servers| servers.trim().is_empty()) {
+        if let Some(servers) = bootstrap_servers.as_deref().filter(|servers| servers.trim().is_empty()) {
+            let setting = match (&settings.bootstrap_servers, text("BOOTSTRAP_SERVERS")?) {
+                (Some(_), _) => "Harness::builder().bootstrap_servers",
+                (None, Some(_)) => "RSTEST_KAFKA_BOOTSTRAP_SERVERS",
+                (None, None) => "bootstrap.servers of the properties",
+            };
             return Err(Error::Config {
-                setting: "Harness::builder().bootstrap_servers".to_owned(),
-                value: String::new(),
+                setting: setting.to_owned(),
+                value: servers.to_owned(),
                 takes: "it takes host:port, several with commas between them".to_owned(),
             });
         }
@@ -372,6 +384,7 @@ mod tests {
     #[case::brokers("RSTEST_KAFKA_EMBEDDED_BROKERS", "10")]
     #[case::prefix("RSTEST_KAFKA_TOPIC_PREFIX", "sp ace")]
     #[case::worker("RSTEST_KAFKA_WORKER_ID", "a/b")]
+    #[case::server("RSTEST_KAFKA_BOOTSTRAP_SERVERS", " ")]
     fn a_value_that_is_not_taken_is_named(#[case] variable: &str, #[case] value: &str) {
         let message = resolve(Settings::default(), [(variable, value)]).unwrap_err().to_string();
         assert!(message.contains(value), "{message}");
@@ -385,6 +398,7 @@ mod tests {
     #[case::huge_timeout(Settings { timeout: Some(Duration::MAX), ..Settings::default() }, "timeout is")]
     #[case::no_broker(Settings { embedded_brokers: Some(0), ..Settings::default() }, "embedded_brokers is \"0\"")]
     #[case::no_page(Settings { report: Some(Report::Html("".into())), ..Settings::default() }, "builder().report: a page takes")]
+    #[case::huge_pool(Settings { max_idle_consumers: Some(10_001), ..Settings::default() }, "idle_consumers is \"10001\"")]
     #[case::no_server(Settings { bootstrap_servers: Some(" ".into()), ..Settings::default() }, "bootstrap_servers")]
     fn a_builder_value_that_is_not_taken_is_named(#[case] settings: Settings, #[case] says: &str) {
         let message = resolve(settings, []).unwrap_err().to_string();

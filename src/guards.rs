@@ -57,9 +57,10 @@ impl Kafka {
     /// As [`topic`](Self::topic).
     ///
     /// # Errors
-    /// [`Error::Name`](crate::Error::Name) and [`Error::Config`](crate::Error::Config) before anything is sent;
-    /// [`Error::Broker`](crate::Error::Broker), [`Error::Unreachable`](crate::Error::Unreachable) and
-    /// [`Error::Unsupported`](crate::Error::Unsupported) from the broker.
+    /// [`Error::Name`](crate::Error::Name) and [`Error::Config`](crate::Error::Config) before anything is sent, and
+    /// [`Error::Misuse`](crate::Error::Misuse) for a second shape in one test; [`Error::State`](crate::Error::State) when it
+    /// cannot be written down in the ledger; [`Error::Broker`](crate::Error::Broker),
+    /// [`Error::Unreachable`](crate::Error::Unreachable) and [`Error::Unsupported`](crate::Error::Unsupported) from the broker.
     pub fn try_topic(&self, spec: impl Into<TopicSpec>) -> Result<Topic> {
         self.lease.lease().topic(spec.into())
     }
@@ -122,7 +123,8 @@ impl Kafka {
     /// As [`group`](Self::group).
     ///
     /// # Errors
-    /// [`Error::Name`](crate::Error::Name) before anything is sent; else as [`try_consumer`](Self::try_consumer).
+    /// [`Error::Name`](crate::Error::Name), and [`Error::Misuse`](crate::Error::Misuse) without a topic, before anything is sent;
+    /// else as [`try_consumer`](Self::try_consumer).
     pub fn try_group(&self, name: &str, topics: impl IntoIterator<Item = impl Into<TopicRef>>) -> Result<Group> {
         let lease = self.lease.lease();
         let topics = topics.into_iter().map(|topic| lease.resolve(topic.into())).collect::<Result<_>>()?;
@@ -264,8 +266,9 @@ impl TopicNames {
     /// As [`name`](Self::name).
     ///
     /// # Errors
-    /// [`Error::Name`](crate::Error::Name) before anything is sent; [`Error::Unreachable`](crate::Error::Unreachable)
-    /// when the broker does not tell where an existing one ends.
+    /// [`Error::Name`](crate::Error::Name) before anything is sent; [`Error::State`](crate::Error::State) when it cannot be
+    /// written down in the ledger; [`Error::Unreachable`](crate::Error::Unreachable) and
+    /// [`Error::Broker`](crate::Error::Broker) when the broker does not tell where an existing one ends.
     pub fn try_name(&self, logical: &str) -> Result<Topic> {
         self.lease.lease().name(logical)
     }

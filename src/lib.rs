@@ -68,8 +68,8 @@
 //! # What counts as a failure
 //!
 //! A panic, in the test or in what it joins, also one of a later fixture; an expired `#[timeout]`; an `Err` that the test returns
-//! as [`TestResult`]; a call of [`Kafka::mark_failed`]. An `Err` of another type shows nothing of itself: the test counts as
-//! passed. A `#[should_panic]` test counts as failed. A false alarm costs one fresh topic.
+//! as [`TestResult`]; a call of [`Kafka::mark_failed`]. An `Err` of another type shows nothing of itself: the test may count
+//! as passed. A `#[should_panic]` test counts as failed. A false alarm costs one fresh topic.
 //!
 //! # What defeats cleanup
 //!

@@ -53,7 +53,8 @@ impl fmt::Display for Swept {
 /// A run that was killed, and every run of cargo-nextest, leaves topics behind. The next run deletes them in the background;
 /// whoever wants them gone at once calls this after the run, from a binary or a test of their own. Only what the ledgers of
 /// dead runs list is deleted: never by prefix, never on another cluster than the one recorded, never of a run that may be
-/// alive. On the embedded broker there is nothing to do.
+/// alive: one of cargo-nextest whose runner's process cannot be looked up (another container or another boot of the machine,
+/// another system than Linux) is taken for dead after 24 hours. On the embedded broker there is nothing to do.
 ///
 /// ```no_run
 /// fn main() -> rstest_kafka::Result<()> {
@@ -64,7 +65,8 @@ impl fmt::Display for Swept {
 ///
 /// # Errors
 /// [`Error::Config`](crate::Error::Config) for a setting that is not taken, [`Error::State`](crate::Error::State) for a
-/// state folder that cannot be read, [`Error::Unreachable`](crate::Error::Unreachable) when the broker does not answer.
+/// state folder that cannot be read, [`Error::Unreachable`](crate::Error::Unreachable) when the broker does not answer,
+/// [`Error::Broker`](crate::Error::Broker) when it refuses the login.
 pub fn sweep() -> Result<Swept> {
     with_config(&Config::resolve(&Settings::default(), &Environment::of_process())?)
 }

@@ -36,7 +36,7 @@ pub(crate) fn connection_of(lane: usize) -> usize {
     lane / LANES_OF_A_CONNECTION % MOST_CONNECTIONS
 }
 
-/// What a broker can do; asked of it, never guessed from its kind.
+/// What a broker can do: what a test that depends on it asks for, and not which kind of broker it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {

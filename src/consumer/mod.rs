@@ -38,7 +38,8 @@ use crate::topic::{Topic, TopicRef};
 /// Messages of one partition come in their order; between partitions there is none. Several consumers of one topic in
 /// one test each get every message.
 ///
-/// Nothing waits longer than the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s) where a method does not take its own.
+/// Nothing is waited for longer than the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s) where a method does not take its
+/// own. What was waited for in vain takes up to 2 s more, in which the broker is asked why.
 ///
 /// ```
 /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();

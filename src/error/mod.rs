@@ -117,7 +117,8 @@ pub enum Error {
         /// What to do instead.
         advice: String,
     },
-    /// A topic was used with another lease than the one that it was made for, or asked for in two shapes in one test.
+    /// Something was asked for that cannot be meant: a topic of another lease, one in two shapes in one test, a group without a
+    /// topic, faults that come too late; the text says what.
     #[non_exhaustive]
     Misuse {
         /// What was done, and what to do instead.

@@ -21,6 +21,9 @@ use crate::wait::{self, Calls, Deadline};
 /// the KIP-848 protocol, in this process or in another one, also on a topic full of old messages. Derefs to the group id.
 /// Deleted at exit.
 ///
+/// A topic that was only named and does not exist yet takes no commit, so that there `auto.offset.reset` decides: with
+/// `earliest` the service sees all of it.
+///
 /// ```
 /// use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
 /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
@@ -180,13 +183,13 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::Lag`] when the timeout passes first; [`Error::Broker`] or [`Error::Unreachable`] when the broker does not
-    /// tell.
+    /// tell, [`Error::Misuse`] when a topic is gone.
     pub fn try_wait_until_consumed(&self) -> Result<()> {
         wait::block_on_to_end(Waiting::to_the_end(self, Calls::Here))
     }
 
     /// Waits until it has committed past the message at `offset`, such as one that [`Kafka::send`](crate::Kafka::send)
-    /// returned.
+    /// returned; also where that is still to be written.
     ///
     /// # Panics
     /// As [`wait_until_consumed`](Self::wait_until_consumed).
@@ -198,7 +201,8 @@ impl Group {
     /// As [`wait_until_consumed_past`](Self::wait_until_consumed_past).
     ///
     /// # Errors
-    /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed).
+    /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed); [`Error::Misuse`] for a topic that the group does not
+    /// read, or a partition that the topic does not have.
     pub fn try_wait_until_consumed_past(&self, topic: &Topic, partition: i32, offset: i64) -> Result<()> {
         wait::block_on_to_end(Waiting::past(self, topic, partition, offset, Calls::Here))
     }

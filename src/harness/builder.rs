@@ -105,7 +105,8 @@ impl HarnessBuilder {
         self
     }
 
-    /// How long anything is waited for, 1 ms to 10 minutes (`RSTEST_KAFKA_TIMEOUT_MS`, default 5 s).
+    /// How long anything is waited for, 1 ms to 10 minutes (`RSTEST_KAFKA_TIMEOUT_MS`, default 5 s). After a wait in vain the
+    /// broker has up to 2 s more to say why.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = Some(timeout);
         self

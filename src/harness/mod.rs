@@ -70,7 +70,7 @@ impl Harness {
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) or [`Error::Name`](crate::Error::Name) for a setting that is not taken, [`Error::Unreachable`](crate::Error::Unreachable) or
     /// [`Error::Broker`](crate::Error::Broker) when the broker does not answer. The first caller waits for the configured timeout; until the
-    /// broker answers the others wait 200 ms.
+    /// broker answers the others wait 200 ms. [`Error::State`](crate::Error::State) when there is no place for the ledger.
     pub fn try_lease(&self) -> Result<Kafka> {
         Lease::of_this_thread(&self.inner).map(Kafka::new)
     }
