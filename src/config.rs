@@ -384,6 +384,7 @@ mod tests {
     #[case::brokers("RSTEST_KAFKA_EMBEDDED_BROKERS", "10")]
     #[case::prefix("RSTEST_KAFKA_TOPIC_PREFIX", "sp ace")]
     #[case::worker("RSTEST_KAFKA_WORKER_ID", "a/b")]
+    #[case::worker_like_a_lane("RSTEST_KAFKA_WORKER_ID", "1-2")]
     #[case::server("RSTEST_KAFKA_BOOTSTRAP_SERVERS", " ")]
     fn a_value_that_is_not_taken_is_named(#[case] variable: &str, #[case] value: &str) {
         let message = resolve(Settings::default(), [(variable, value)]).unwrap_err().to_string();

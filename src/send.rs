@@ -6,8 +6,9 @@ use rdkafka::message::ToBytes;
 use rdkafka::producer::BaseRecord;
 use rdkafka::producer::future_producer::Delivery;
 
-use crate::error::{OrRaise, Result};
+use crate::error::{Error, OrRaise, Result};
 use crate::guards::Kafka;
+use crate::lane::Hold;
 use crate::producer::{Producer, Sending};
 use crate::topic::TopicRef;
 
@@ -43,6 +44,8 @@ impl Kafka {
     }
 
     /// As [`send`](Self::send), without blocking the thread; on any runtime.
+    ///
+    /// Dropped before it is done it counts the test as failed, since its message may come when the next one has begun.
     ///
     /// # Panics
     /// As [`send`](Self::send), at no particular place: a panic in an async function has no caller to name.
@@ -98,8 +101,10 @@ impl Kafka {
         V: AsRef<[u8]>,
     {
         let deadline = self.lease.lease().deadline();
-        let (producer, sendings) = self.enqueue_all(topic.into(), messages)?;
-        sendings.into_iter().map(|sending| producer.wait(sending, deadline)).collect()
+        let Enqueued { producer, sendings, refused } = self.enqueue_all(topic.into(), messages)?;
+        // Each is waited for, whatever became of the others: one that is still on its way would be the next test's.
+        let outcomes: Vec<_> = sendings.into_iter().map(|sending| producer.wait(sending, deadline)).collect();
+        outcomes.into_iter().chain(refused.map(Err)).collect()
     }
 
     /// As [`send_all`](Self::send_all), without blocking the thread; on any runtime.
@@ -132,19 +137,17 @@ impl Kafka {
         V: AsRef<[u8]>,
     {
         let deadline = self.lease.lease().deadline();
-        let (producer, sendings) = self.enqueue_all(topic.into(), messages)?;
-        let mut deliveries = Vec::with_capacity(sendings.len());
+        let Enqueued { producer, sendings, refused } = self.enqueue_all(topic.into(), messages)?;
+        let on_their_way = OnItsWay(Some(self.lease.lease().hold()));
+        let mut outcomes = Vec::with_capacity(sendings.len());
         for sending in sendings {
-            deliveries.push(producer.wait_async(sending, deadline).await?);
+            outcomes.push(producer.wait_async(sending, deadline).await);
         }
-        Ok(deliveries)
+        on_their_way.ends();
+        outcomes.into_iter().chain(refused.map(Err)).collect()
     }
 
-    fn enqueue_all<K, V>(
-        &self,
-        topic: TopicRef,
-        messages: impl IntoIterator<Item = (K, V)>,
-    ) -> Result<(Arc<Producer>, Vec<Sending>)>
+    fn enqueue_all<K, V>(&self, topic: TopicRef, messages: impl IntoIterator<Item = (K, V)>) -> Result<Enqueued>
     where
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
@@ -153,15 +156,18 @@ impl Kafka {
         let topic = lease.resolve(topic)?;
         let connection = lease.connection();
         let producer = connection.producer(lease.hold().lane())?;
-        let sendings: Vec<Sending> = messages
-            .into_iter()
-            .map(|(key, value)| {
-                let record = BaseRecord::to(topic.name()).key(key.as_ref()).payload(value.as_ref());
-                producer.enqueue(record)
-            })
-            .collect::<Result<_>>()?;
+        let (mut sendings, mut refused) = (Vec::new(), None);
+        for (key, value) in messages {
+            match producer.enqueue(BaseRecord::to(topic.name()).key(key.as_ref()).payload(value.as_ref())) {
+                Ok(sending) => sendings.push(sending),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
         connection.counters().messages_sent.add(sendings.len());
-        Ok((producer, sendings))
+        Ok(Enqueued { producer, sendings, refused })
     }
 
     /// Sends one message with all that a record can have: partition, headers, timestamp, no key, no value.
@@ -234,6 +240,34 @@ impl Kafka {
         let producer = connection.producer(lease.hold().lane())?;
         connection.counters().messages_sent.add(1);
         let sending = producer.enqueue(record)?;
-        producer.wait_async(sending, lease.deadline()).await
+        let on_its_way = OnItsWay(Some(lease.hold()));
+        let outcome = producer.wait_async(sending, lease.deadline()).await;
+        on_its_way.ends();
+        outcome
+    }
+}
+
+/// Messages that are on their way, and why those behind them are not.
+struct Enqueued {
+    producer: Arc<Producer>,
+    sendings: Vec<Sending>,
+    refused: Option<Error>,
+}
+
+/// A message that an async test may stop waiting for: if it does, the message may come when the next test has begun, which
+/// must not be on the same topics.
+struct OnItsWay<'a>(Option<&'a Hold>);
+
+impl OnItsWay<'_> {
+    fn ends(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        if let Some(hold) = self.0 {
+            hold.mark_failed();
+        }
     }
 }

@@ -30,6 +30,15 @@ impl WorkerId {
             (None, None, None) => "main".to_owned(),
         };
         part::check_part(NamePart::WorkerId, &id)?;
+        if id.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+            // With worker id 1 the topic `orders-1` of lane 0 and the topic `orders` of lane 1 would be one.
+            return Err(Error::Config {
+                setting: "the worker id".to_owned(),
+                value: id,
+                takes: "it takes at least one letter, `.` or `_`, so that it cannot be taken for a lane's number"
+                    .to_owned(),
+            });
+        }
         Ok(Self(id.into()))
     }
 

@@ -145,6 +145,19 @@ fn waiting_in_vain_shows_the_lag_of_each_partition() {
     });
 }
 
+/// Where a service with `auto.offset.reset=latest` begins, too.
+#[rstest]
+fn a_topic_that_was_named_and_then_made_is_fenced_at_its_beginning() {
+    let _alone = alone();
+    let harness = Harness::builder().topic_prefix("named-group").build();
+    lease(&harness, |kafka| {
+        kafka.topic_names().name("orders");
+        let orders = kafka.topic(TopicSpec::new("orders").partitions(2));
+        let group = kafka.group("billing", [&orders]);
+        assert_eq!([0, 1].map(|partition| group.committed(&orders, partition)), [Some(0), Some(0)]);
+    });
+}
+
 /// An offset that nobody has written is one that nobody has consumed.
 #[rstest]
 fn a_message_that_is_still_to_be_written_is_waited_for() {

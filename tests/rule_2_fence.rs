@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{alone, in_order, lease, put, sorted};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use rstest::rstest;
 use rstest_kafka::rdkafka::consumer::{CommitMode, Consumer};
 use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -179,6 +179,69 @@ fn an_exclusive_topic_is_no_other_leases() {
     let shared = leave(&harness, 0..1, 1);
     assert_ne!(exclusive(&shared), exclusive(&shared));
     lease(&harness, |kafka| kafka.consumer("events").assert_empty());
+}
+
+/// Two harnesses of one prefix have the same names on the same lane; what one has filled the other has only named.
+#[rstest]
+fn a_name_that_another_harness_has_filled_is_fenced_too() {
+    let _alone = alone();
+    let [one, other] = [(); 2].map(|()| Harness::builder().topic_prefix("fence-shared").build());
+    lease(&one, |kafka| {
+        kafka.send("audit", "k", "left");
+    });
+    lease(&other, |kafka| {
+        let audit = kafka.topic_names().name("audit");
+        put(&kafka, &audit, 0, "mine");
+        assert_eq!(in_order(&kafka.consumer(&audit).drain()), ["mine"]);
+    });
+}
+
+/// What a test has named already is the topic that others share, in the shape that it has.
+#[rstest]
+fn a_topic_that_was_named_before_is_no_other_one_afterwards() {
+    let _alone = alone();
+    let harness = builder().build();
+    lease(&harness, |kafka| drop(kafka.topic("events")));
+    lease(&harness, |kafka| {
+        let named = kafka.topic_names().name("events");
+        for spec in [TopicSpec::new("events").exclusive(), TopicSpec::new("events").partitions(6)] {
+            let error = kafka.try_topic(spec).unwrap_err();
+            assert!(matches!(error, Error::Misuse { .. }) && error.to_string().contains("named before"), "{error}");
+        }
+        assert_eq!(kafka.topic(TopicSpec::new("events").partitions(1)), named);
+        assert_eq!(kafka.topic("events"), named);
+    });
+}
+
+/// What was sent is not left on its way to the next test, though something else could not be sent.
+#[rstest]
+fn several_are_all_waited_for_though_one_is_refused() {
+    let _alone = alone();
+    let harness = builder().build();
+    let huge = "x".repeat(2_000_000);
+    for n in 0..20 {
+        lease(&harness, |kafka| {
+            let events = kafka.topic(format!("events-{n}"));
+            let consumer = kafka.consumer(&events);
+            assert!(kafka.try_send_all(&events, [("k", "small"), ("k", &huge), ("k", "never")]).is_err());
+            assert_eq!(in_order(&consumer.drain()), ["small"]);
+        });
+    }
+}
+
+/// A message that an async test has stopped waiting for may come when the next one has begun.
+#[rstest]
+fn who_gives_up_on_a_message_has_its_worker_moved() {
+    let _alone = alone();
+    let harness = builder().build();
+    let generation = || lease(&harness, |kafka| kafka.topic_names().generation());
+    let before = generation();
+    lease(&harness, |kafka| {
+        kafka.topic("events");
+        assert!(kafka.send_async("events", "k", "late").now_or_never().is_none());
+    });
+    assert_eq!(generation(), before + 1);
+    lease(&harness, |kafka| kafka.consumer("events").assert_no_more_within(Duration::from_millis(100)));
 }
 
 #[rstest]

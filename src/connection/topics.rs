@@ -188,12 +188,15 @@ impl Connection {
 
     /// Where a topic that is only named ends now.
     ///
-    /// A name that this process uses for the first time carries its run's id: nobody else can have made it.
+    /// Also one that this connection has never heard of is asked for, where the broker has others: another harness of the
+    /// same prefix may have filled it, on the same lane.
     pub(crate) fn fence_of_name(&self, name: &str, deadline: Deadline) -> Result<Fence> {
         if !self.topics.contains_key(name) {
             self.record(&Entry::Topic(name, None))?;
             self.record_topic(name, None);
-            return Ok(Fence::Beginning);
+            if !self.broker.capabilities().outlives_process {
+                return Ok(Fence::Beginning);
+            }
         }
         let control = self.broker.control();
         match control.partitions(name, deadline)? {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
@@ -133,9 +134,14 @@ impl PooledConsumer {
                     self.client.context().errors().remember(error, &code.to_string());
                 }
                 Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                    self.touched.store(true, Ordering::Relaxed);
                     return Err(self.failed("read on from its fence (was it deleted or truncated?)", error));
                 }
-                _ => return Err(self.failed("receive from", error)),
+                _ => {
+                    // It may have stopped to fetch: it must not rest as it is.
+                    self.touched.store(true, Ordering::Relaxed);
+                    return Err(self.failed("receive from", error));
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use self::questions::Questions;
 use self::waiting::Waiting;
-use crate::broker::PartitionOffset;
+use crate::broker::{PartitionOffset, Partitions};
 use crate::error::{Error, OrRaise, Result};
 use crate::lease::LeaseGuard;
 use crate::topic::Topic;
@@ -70,8 +70,15 @@ impl Group {
         }
         let mut fences = Vec::new();
         for topic in &topics {
-            // One that was only named and does not exist has nothing old in it, and takes no commit.
-            let partitions = topic.partitions().unwrap_or(0);
+            let partitions = match topic.partitions() {
+                Some(partitions) => partitions,
+                // It was only named at first. While it does not exist it has nothing old in it, and takes no commit.
+                None => match connection.broker().control().partitions(topic.name(), deadline)? {
+                    Partitions::Unknown => 0,
+                    Partitions::Ready(partitions) => partitions,
+                    Partitions::Electing => connection.broker().control().wait_for_leaders(topic.name(), deadline)?,
+                },
+            };
             fences.extend((0..partitions).map(|partition| PartitionOffset {
                 topic: topic.name().to_owned(),
                 partition,

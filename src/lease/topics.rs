@@ -55,6 +55,9 @@ impl Lease {
             || self.make(&spec, &leased, deadline),
             || self.late(&spec.logical),
         )?;
+        self.check_named_before(&spec, &learned).inspect_err(|_| {
+            *leased.spec.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        })?;
         if learned.0.fence == Fence::Beginning {
             let shape = self.harness.shape(&spec)?;
             let make = || self.connection().make_topic(self.hold.lane(), learned.name(), &shape, deadline).map(drop);
@@ -130,6 +133,25 @@ impl Lease {
             }
         }
         Ok(leased)
+    }
+
+    /// A topic that the test has only named so far is the one that its worker's tests share, as it is.
+    fn check_named_before(&self, spec: &TopicSpec, learned: &Topic) -> Result<()> {
+        if *spec == TopicSpec::new(&spec.logical) {
+            return Ok(());
+        }
+        let shape = self.harness.shape(spec)?;
+        let is_other = learned.partitions().is_some_and(|partitions| partitions != shape.partitions)
+            || self.connection().shape_of(learned.name()).is_some_and(|made| made != shape);
+        if is_other || (spec.exclusive && learned.0.shared) {
+            return Err(Error::misuse(format!(
+                "topic {:?} was named before in this test, which means {:?}, and then asked for as {spec:?}: ask for the topic \
+                 first, or give one of them another name",
+                spec.logical,
+                learned.name()
+            )));
+        }
+        Ok(())
     }
 
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
