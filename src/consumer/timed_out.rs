@@ -14,7 +14,7 @@ use crate::wait::{Calls, Deadline};
 const ASK_FOR_ENDS: Duration = Duration::from_secs(1);
 
 /// The ends of a topic's partitions.
-struct Ends {
+pub(super) struct Ends {
     all: Result<Vec<i64>>,
     /// How far a reader of committed messages gets; none where that is all.
     stable: Vec<(i32, i64)>,
@@ -43,7 +43,28 @@ impl PooledConsumer {
         self.timed_out_at(ends, deadline, expected, received, false)
     }
 
-    fn ask_all_ends(&self) -> impl FnOnce() -> Ends + Send + 'static {
+    /// Whether there are offsets before these ends that were read past without a message: what a transaction has aborted, its
+    /// markers, or one that is still open.
+    pub(super) fn has_skipped_to(&self, ends: &[i64]) -> bool {
+        let has_markers = self.lease.lease().connection().broker().capabilities().abort_markers;
+        has_markers
+            && self.stands().iter().any(|(partition, at)| ends.get(*partition as usize).is_some_and(|end| at < end))
+    }
+
+    /// Where a reader of committed messages does not get to these ends, nobody can tell what stands before them.
+    pub(super) fn check_decided(&self, asked: Ends, ends: &[i64]) -> Result<()> {
+        let stable_of = |of: i32| asked.stable.iter().find(|(partition, _)| *partition == of).map(|(_, at)| *at);
+        let is_decided = |(partition, at): &(i32, i64)| {
+            let Some(end) = ends.get(*partition as usize) else { return true };
+            at >= end || stable_of(*partition).is_some_and(|stable| stable >= *end)
+        };
+        if self.stands().iter().all(is_decided) {
+            return Ok(());
+        }
+        Err(self.timed_out_at(asked, Deadline::after(self.timeout()), 0, 0, false))
+    }
+
+    pub(super) fn ask_all_ends(&self) -> impl FnOnce() -> Ends + Send + 'static {
         let ask = self.ask_end_offsets();
         let has_markers = self.lease.lease().connection().broker().capabilities().abort_markers;
         // The consumer's own client, which asks as it reads: for committed messages, unless it is configured otherwise.
