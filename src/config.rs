@@ -1,5 +1,7 @@
 //! Settings: the builder first, then the environment, which is an argument, then the default.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -121,43 +123,22 @@ impl Config {
     pub(crate) fn resolve(settings: &Settings, environment: &Environment) -> Result<Self> {
         environment.refuse_unknown()?;
         // Both are read even where the builder wins: an unreadable variable is a mistake whoever wins.
-        let number = |name, range: std::ops::RangeInclusive<u64>| {
+        let number = |name, range: RangeInclusive<u64>| {
             environment.setting(name, |value| value.parse().ok().filter(|number| range.contains(number)))
         };
         let text = |name| environment.setting(name, |value| Some(value.to_owned()));
         let milliseconds = |name| Ok::<_, Error>(number(name, 1..=600_000)?.map(Duration::from_millis));
 
-        let partitions_variable = number("PARTITIONS", 1..=1_000)?;
-        let partitions = in_range("Harness::builder().partitions", settings.partitions, 1, 1_000, partitions_variable)?;
-        let replication_variable = number("REPLICATION_FACTOR", 1..=32_767)?;
-        let replication_factor = in_range(
-            "Harness::builder().replication_factor",
-            settings.replication_factor,
-            1,
-            32_767,
-            replication_variable,
-        )?;
-        let embedded_brokers = match (settings.embedded_brokers, number("EMBEDDED_BROKERS", 1..=9)?) {
-            (Some(brokers), _) if !(1..=9).contains(&brokers) => {
-                return Err(Error::Config {
-                    setting: "Harness::builder().embedded_brokers".to_owned(),
-                    value: brokers.to_string(),
-                    takes: "it takes 1 to 9".to_owned(),
-                });
-            }
-            (Some(brokers), _) => brokers,
-            (None, variable) => variable.unwrap_or(1) as usize,
-        };
+        let variable = number("PARTITIONS", 1..=1_000)?.map(|number| number as i32);
+        let partitions = in_range("partitions", settings.partitions, 1..=1_000, variable)?;
+        let variable = number("REPLICATION_FACTOR", 1..=32_767)?.map(|number| number as i32);
+        let replication_factor = in_range("replication_factor", settings.replication_factor, 1..=32_767, variable)?;
+        let variable = number("EMBEDDED_BROKERS", 1..=9)?.map(|number| number as usize);
+        let embedded_brokers = in_range("embedded_brokers", settings.embedded_brokers, 1..=9, variable)?;
         let timeout = duration("timeout", settings.timeout, milliseconds("TIMEOUT_MS")?)?;
         let exit_deadline = duration("exit_deadline", settings.exit_deadline, milliseconds("EXIT_DEADLINE_MS")?)?;
-        if settings.max_idle_consumers.is_some_and(|consumers| consumers > 10_000) {
-            return Err(Error::Config {
-                setting: "Harness::builder().max_idle_consumers".to_owned(),
-                value: settings.max_idle_consumers.unwrap_or_default().to_string(),
-                takes: "it takes 0 to 10000".to_owned(),
-            });
-        }
-        let max_idle_variable = number("MAX_IDLE_CONSUMERS", 0..=10_000)?.map(|number| number as usize);
+        let variable = number("MAX_IDLE_CONSUMERS", 0..=10_000)?.map(|number| number as usize);
+        let max_idle_consumers = in_range("max_idle_consumers", settings.max_idle_consumers, 0..=10_000, variable)?;
         let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
         let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
         let account_variable = environment.setting("FAILURE_ACCOUNT", |value| value.parse().ok())?;
@@ -191,19 +172,16 @@ impl Config {
         let named_by_properties = properties.iter().rfind(|(key, _)| key == "bootstrap.servers");
         let named_by_properties = named_by_properties.map(|(_, servers)| servers.0.clone());
         let bootstrap_servers = match (&settings.bootstrap_servers, settings.embedded_brokers) {
-            (Some(servers), _) => Some(servers.clone()),
+            (Some(servers), _) => Some(("Harness::builder().bootstrap_servers", servers.clone())),
             (None, Some(_)) => None,
-            (None, None) => bootstrap_variable.or(named_by_properties),
+            (None, None) => bootstrap_variable
+                .map(|servers| ("RSTEST_KAFKA_BOOTSTRAP_SERVERS", servers))
+                .or(named_by_properties.map(|servers| ("bootstrap.servers of the properties", servers))),
         };
-        if let Some(servers) = bootstrap_servers.as_deref().filter(|servers| servers.trim().is_empty()) {
-            let setting = match (&settings.bootstrap_servers, text("BOOTSTRAP_SERVERS")?) {
-                (Some(_), _) => "Harness::builder().bootstrap_servers",
-                (None, Some(_)) => "RSTEST_KAFKA_BOOTSTRAP_SERVERS",
-                (None, None) => "bootstrap.servers of the properties",
-            };
+        if let Some((setting, servers)) = bootstrap_servers.as_ref().filter(|(_, servers)| servers.trim().is_empty()) {
             return Err(Error::Config {
-                setting: setting.to_owned(),
-                value: servers.to_owned(),
+                setting: (*setting).to_owned(),
+                value: servers.clone(),
                 takes: "it takes host:port, several with commas between them".to_owned(),
             });
         }
@@ -216,9 +194,9 @@ impl Config {
         text("WORKER_ID")?;
 
         Ok(Self {
-            bootstrap_servers,
+            bootstrap_servers: bootstrap_servers.map(|(_, servers)| servers),
             properties,
-            embedded_brokers,
+            embedded_brokers: embedded_brokers.unwrap_or(1),
             topic_prefix,
             group_prefix,
             worker_id: WorkerId::detect(settings.worker_id.as_deref(), environment)?,
@@ -228,7 +206,7 @@ impl Config {
             replication_factor,
             timeout: timeout.unwrap_or(Duration::from_secs(5)),
             exit_deadline: exit_deadline.unwrap_or(Duration::from_secs(5)),
-            max_idle_consumers: settings.max_idle_consumers.or(max_idle_variable).unwrap_or(64),
+            max_idle_consumers: max_idle_consumers.unwrap_or(64),
             keep_topics: settings.keep_topics.or(keep_variable).unwrap_or_default(),
             report: settings.report.clone().or(report_variable).unwrap_or_default(),
             failure_account: settings.failure_account.or(account_variable).unwrap_or_default(),
@@ -244,15 +222,19 @@ fn state_homes(environment: &Environment) -> Vec<PathBuf> {
     [folder("XDG_STATE_HOME"), home, folder("LOCALAPPDATA")].into_iter().flatten().collect()
 }
 
-fn in_range(setting: &str, built: Option<i32>, least: i32, most: i32, variable: Option<u64>) -> Result<Option<i32>> {
+fn in_range<T: PartialOrd + Display>(
+    method: &str,
+    built: Option<T>,
+    range: RangeInclusive<T>,
+    variable: Option<T>,
+) -> Result<Option<T>> {
     match built {
-        Some(value) if !(least..=most).contains(&value) => Err(Error::Config {
-            setting: setting.to_owned(),
+        Some(value) if !range.contains(&value) => Err(Error::Config {
+            setting: format!("Harness::builder().{method}"),
             value: value.to_string(),
-            takes: format!("it takes {least} to {most}"),
+            takes: format!("it takes {} to {}", range.start(), range.end()),
         }),
-        Some(value) => Ok(Some(value)),
-        None => Ok(variable.map(|value| value as i32)),
+        value => Ok(value.or(variable)),
     }
 }
 

@@ -162,6 +162,12 @@ impl TopicSpec {
         self
     }
 
+    /// Whether it says no more than a name.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Self { logical: _, partitions, replication_factor, config, exclusive } = self;
+        partitions.is_none() && replication_factor.is_none() && config.is_empty() && !exclusive
+    }
+
     /// The partition count and the replication factor are in Kafka's range; nothing was sent yet.
     pub(crate) fn check(&self) -> Result<()> {
         let bad = |what: &str, value: i32, most: i32| {

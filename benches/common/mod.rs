@@ -22,11 +22,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 
 /// What a reused case is: a lease of its own, its topic, its consumer, one message there and back.
 pub fn reused(harness: &Harness) {
-    let kafka = harness.lease();
-    let events = kafka.topic("reused");
-    let consumer = kafka.consumer(&events);
-    kafka.send(&events, "k", "v");
-    assert_eq!(consumer.recv().payload(), Some(&b"v"[..]));
+    reused_in_parts(harness);
 }
 
 /// The same: how long its fence took, its message there and back, and all the rest.

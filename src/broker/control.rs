@@ -116,6 +116,15 @@ impl Control {
         }
     }
 
+    /// How many partitions a topic has, once each has a leader; `None` while there is no such topic.
+    pub(crate) fn partitions_if_it_exists(&self, topic: &str, deadline: Deadline) -> Result<Option<i32>> {
+        match self.partitions(topic, deadline)? {
+            Partitions::Unknown => Ok(None),
+            Partitions::Ready(partitions) => Ok(Some(partitions)),
+            Partitions::Electing => self.wait_for_leaders(topic, deadline).map(Some),
+        }
+    }
+
     /// Waits until the topic exists and each of its partitions has a leader; returns how many they are.
     pub(crate) fn wait_for_leaders(&self, topic: &str, deadline: Deadline) -> Result<i32> {
         let mut answered = false;

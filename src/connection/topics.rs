@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 
 use super::Connection;
-use crate::broker::{Creation, Partitions, Shape};
+use crate::broker::{Creation, Shape};
 use crate::config::KeepTopics;
 use crate::error::{Error, Result};
 use crate::flight::Flight;
@@ -199,15 +199,12 @@ impl Connection {
             }
         }
         let control = self.broker.control();
-        match control.partitions(name, deadline)? {
-            Partitions::Unknown => Ok(Fence::Beginning),
-            Partitions::Electing | Partitions::Ready(_) => {
-                let partitions = control.wait_for_leaders(name, deadline)?;
-                self.counters.fences.add(1);
-                let ends = control.end_offsets(name, partitions, deadline)?;
-                Ok(ends.map_or(Fence::Beginning, Fence::Offsets))
-            }
-        }
+        let Some(partitions) = control.partitions_if_it_exists(name, deadline)? else {
+            return Ok(Fence::Beginning);
+        };
+        self.counters.fences.add(1);
+        let ends = control.end_offsets(name, partitions, deadline)?;
+        Ok(ends.map_or(Fence::Beginning, Fence::Offsets))
     }
 
     /// Deletes a topic that one lease had for itself, off the test's path; what fails here is tried again at exit.

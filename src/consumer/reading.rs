@@ -128,21 +128,18 @@ impl PooledConsumer {
                 Err(KafkaError::PartitionEOF(partition)) => return Ok(Event::End(partition)),
                 Err(error) => error,
             };
-            match error.rdkafka_error_code() {
+            let what = match error.rdkafka_error_code() {
                 // librdkafka goes on by itself; if it does not get there the timeout shows this.
                 Some(code) if is_passing(code) || is_unknown(code) => {
                     self.client.context().errors().remember(error, &code.to_string());
+                    continue;
                 }
-                Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                    self.touched.store(true, Ordering::Relaxed);
-                    return Err(self.failed("read on from its fence (was it deleted or truncated?)", error));
-                }
-                _ => {
-                    // It may have stopped to fetch: it must not rest as it is.
-                    self.touched.store(true, Ordering::Relaxed);
-                    return Err(self.failed("receive from", error));
-                }
-            }
+                Some(RDKafkaErrorCode::AutoOffsetReset) => "read on from its fence (was it deleted or truncated?)",
+                _ => "receive from",
+            };
+            // It may have stopped to fetch: it must not rest as it is.
+            self.touched.store(true, Ordering::Relaxed);
+            return Err(self.failed(what, error));
         }
     }
 

@@ -20,6 +20,18 @@ pub(super) struct Ends {
     stable: Vec<(i32, i64)>,
 }
 
+impl Ends {
+    fn stable_of(&self, partition: i32) -> Option<i64> {
+        self.stable.iter().find(|(of, _)| *of == partition).map(|(_, at)| *at)
+    }
+}
+
+/// The partitions that stand before these ends, with the end of each.
+fn behind(stands: &[(i32, i64)], ends: &[i64]) -> impl Iterator<Item = (i32, i64)> {
+    let end_of = |partition: i32| ends.get(partition as usize).copied();
+    stands.iter().filter_map(move |(partition, at)| Some((*partition, end_of(*partition).filter(|end| at < end)?)))
+}
+
 impl PooledConsumer {
     pub(super) fn timed_out(
         &self,
@@ -47,18 +59,12 @@ impl PooledConsumer {
     /// markers, or one that is still open.
     pub(super) fn has_skipped_to(&self, ends: &[i64]) -> bool {
         let has_markers = self.lease.lease().connection().broker().capabilities().abort_markers;
-        has_markers
-            && self.stands().iter().any(|(partition, at)| ends.get(*partition as usize).is_some_and(|end| at < end))
+        has_markers && behind(&self.stands(), ends).next().is_some()
     }
 
     /// Where a reader of committed messages does not get to these ends, nobody can tell what stands before them.
     pub(super) fn check_decided(&self, asked: Ends, ends: &[i64]) -> Result<()> {
-        let stable_of = |of: i32| asked.stable.iter().find(|(partition, _)| *partition == of).map(|(_, at)| *at);
-        let is_decided = |(partition, at): &(i32, i64)| {
-            let Some(end) = ends.get(*partition as usize) else { return true };
-            at >= end || stable_of(*partition).is_some_and(|stable| stable >= *end)
-        };
-        if self.stands().iter().all(is_decided) {
+        if behind(&self.stands(), ends).all(|(partition, end)| asked.stable_of(partition) >= Some(end)) {
             return Ok(());
         }
         Err(self.timed_out_at(asked, Deadline::after(self.timeout()), 0, 0, false))
@@ -74,7 +80,7 @@ impl PooledConsumer {
             let mut stable = Vec::new();
             if let Ok(ends) = &all
                 && has_markers
-                && stands.iter().any(|(partition, at)| ends.get(*partition as usize).is_some_and(|end| end > at))
+                && behind(&stands, ends).next().is_some()
             {
                 let mut list = TopicPartitionList::with_capacity(stands.len());
                 for (partition, _) in &stands {
@@ -103,7 +109,6 @@ impl PooledConsumer {
     ) -> Error {
         let broker = self.lease.lease().connection().broker();
         let end_of = |partition: i32| ends.all.as_ref().ok().and_then(|ends| ends.get(partition as usize)).copied();
-        let stable_of = |partition: i32| ends.stable.iter().find(|(of, _)| *of == partition).map(|(_, at)| *at);
         let partitions = self
             .positions()
             .into_iter()
@@ -112,7 +117,7 @@ impl PooledConsumer {
                 fence: self.topic().fence(partition),
                 position,
                 end: end_of(partition),
-                open_transaction: stable_of(partition).filter(|at| end_of(partition).is_some_and(|end| *at < end)),
+                open_transaction: ends.stable_of(partition).filter(|at| end_of(partition).is_some_and(|end| *at < end)),
                 assigned,
             })
             .collect();

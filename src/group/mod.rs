@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use self::questions::Questions;
 use self::waiting::Waiting;
-use crate::broker::{PartitionOffset, Partitions};
+use crate::broker::PartitionOffset;
 use crate::error::{Error, OrRaise, Result};
 use crate::lease::LeaseGuard;
 use crate::topic::Topic;
@@ -68,16 +68,13 @@ impl Group {
                 "group {name:?} was asked for without a topic: name those that it reads"
             )));
         }
+        let control = connection.broker().control();
         let mut fences = Vec::new();
         for topic in &topics {
             let partitions = match topic.partitions() {
                 Some(partitions) => partitions,
                 // It was only named at first. While it does not exist it has nothing old in it, and takes no commit.
-                None => match connection.broker().control().partitions(topic.name(), deadline)? {
-                    Partitions::Unknown => 0,
-                    Partitions::Ready(partitions) => partitions,
-                    Partitions::Electing => connection.broker().control().wait_for_leaders(topic.name(), deadline)?,
-                },
+                None => control.partitions_if_it_exists(topic.name(), deadline)?.unwrap_or(0),
             };
             fences.extend((0..partitions).map(|partition| PartitionOffset {
                 topic: topic.name().to_owned(),
@@ -87,7 +84,7 @@ impl Group {
         }
         connection.record_group(&id)?;
         if !fences.is_empty() {
-            connection.broker().control().commit_for(&id, &fences, deadline)?;
+            control.commit_for(&id, &fences, deadline)?;
         }
         held.note_group(&id, &topics);
         held.got_group(name);

@@ -123,7 +123,7 @@ impl Lease {
             match &*asked {
                 None => *asked = Some(spec.clone()),
                 // A plain name means the topic that the test already has, in whatever shape.
-                Some(first) if first == spec || *spec == TopicSpec::new(logical) => {}
+                Some(first) if first == spec || spec.is_plain() => {}
                 Some(first) => {
                     return Err(Error::misuse(format!(
                         "topic {logical:?} was asked for in two shapes in one test, {first:?} and {spec:?}: give the \
@@ -137,7 +137,7 @@ impl Lease {
 
     /// A topic that the test has only named so far is the one that its worker's tests share, as it is.
     fn check_named_before(&self, spec: &TopicSpec, learned: &Topic) -> Result<()> {
-        if *spec == TopicSpec::new(&spec.logical) {
+        if spec.is_plain() {
             return Ok(());
         }
         let shape = self.harness.shape(spec)?;
