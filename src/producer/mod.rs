@@ -1,4 +1,6 @@
-//! The producer that all lanes share.
+//! A producer that lanes share.
+
+mod polled;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +11,15 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message, ToBytes};
 use rdkafka::producer::future_producer::Delivery;
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext};
 
+use self::polled::{Polled, Who};
 use crate::broker::{Broker, ClientErrors, create_client};
 use crate::error::{Error, Result};
 use crate::wait::{self, Deadline};
 
 type Outcome = Result<Delivery, KafkaError>;
-type Native = ThreadedProducer<Deliveries>;
+type Native = Polled<Deliveries>;
 
 /// Hands each delivery report to the one who waits for it.
 #[derive(Default)]
@@ -51,6 +54,8 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
 pub(crate) struct Sending {
     report: oneshot::Receiver<Outcome>,
     topic: String,
+    /// In whose queue its report will be.
+    native: Arc<Native>,
 }
 
 /// The shared producer: idempotent, so that a retry after a lost connection never doubles a test's message.
@@ -88,8 +93,8 @@ impl Producer {
             headers: record.headers,
             delivery_opaque: Box::new(sender),
         };
-        match native.send(record) {
-            Ok(()) => Ok(Sending { report, topic }),
+        match native.producer().send(record) {
+            Ok(()) => Ok(Sending { report, topic, native }),
             Err((error, _)) => {
                 self.replace_if_broken(&native);
                 Err(self.failed(&topic, error))
@@ -98,13 +103,13 @@ impl Producer {
     }
 
     pub(crate) fn wait(&self, sending: Sending, deadline: Deadline) -> Result<Delivery> {
-        let Sending { report, topic } = sending;
-        self.outcome(&topic, wait::block_on(report, deadline))
+        let Sending { report, topic, native } = sending;
+        self.outcome(&topic, wait::block_on(native.wait(Who::Thread, report), deadline))
     }
 
     pub(crate) async fn wait_async(&self, sending: Sending, deadline: Deadline) -> Result<Delivery> {
-        let Sending { report, topic } = sending;
-        self.outcome(&topic, wait::timeout(report, deadline).await)
+        let Sending { report, topic, native } = sending;
+        self.outcome(&topic, wait::timeout(native.wait(Who::Task, report), deadline).await)
     }
 
     fn outcome(&self, topic: &str, outcome: Option<Result<Outcome, oneshot::Canceled>>) -> Result<Delivery> {
@@ -123,7 +128,9 @@ impl Producer {
     }
 
     fn failed(&self, topic: &str, error: KafkaError) -> Error {
-        let last = self.native().context().errors.last();
+        let native = self.native();
+        native.take_out();
+        let last = native.producer().context().errors.last();
         let advice = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageTimedOut) => match last {
                 Some((_, reason)) => format!("no acknowledgement within {:?} (last: {reason})", self.timeout),
@@ -141,7 +148,7 @@ impl Producer {
 
     /// A producer with a fatal error refuses everything from then on; the other lanes shall not meet that.
     fn replace_if_broken(&self, broken: &Arc<Native>) {
-        if broken.client().fatal_error().is_none() {
+        if broken.producer().client().fatal_error().is_none() {
             return;
         }
         if let Ok(fresh) = make(&*self.broker, self.timeout) {
@@ -167,7 +174,8 @@ fn make(broker: &dyn Broker, timeout: Duration) -> Result<Native> {
             config.set(key, value);
         }
     }
-    create_client(&config, Deliveries::default(), "producer", broker.name())
+    let producer: BaseProducer<Deliveries> = create_client(&config, Deliveries::default(), "producer", broker.name())?;
+    Ok(Polled::new(producer))
 }
 
 impl fmt::Debug for Producer {
