@@ -36,7 +36,7 @@ pub struct Stats {
     pub topics_made: u64,
     /// Topics that a lease found already made.
     pub topics_reused: u64,
-    /// Offset requests that fences took; each is one request per broker.
+    /// Fences that were asked for: one offset request per broker each, or fewer, since those of several lanes go together.
     pub fences: u64,
     /// Consumers that were made.
     pub consumers_made: u64,

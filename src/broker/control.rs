@@ -4,22 +4,21 @@
 //! behind its long-poll Fetch: 499 ms at librdkafka's default `fetch.wait.max.ms`, against 0.15 ms here.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::bindings as rdsys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::client::{self, ClientErrors, code_of};
 use super::coordinators::Coordinators;
-use super::{MOST_CONNECTIONS, connection_of};
+use super::end_offsets::SharedFences;
 use crate::error::{Error, Result};
 use crate::wait::Deadline;
 
 /// How long to let a broker be between two looks at something that is still coming.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How long to wait for a connection between two looks at what the client says of it.
 const LOOK_FOR_REFUSALS: Duration = Duration::from_millis(50);
@@ -27,11 +26,10 @@ const LOOK_FOR_REFUSALS: Duration = Duration::from_millis(50);
 /// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none takes a lock.
 pub(crate) struct Control {
     client: BaseConsumer<ClientErrors>,
-    /// For the end offsets of more lanes than one connection serves, made when they are first needed.
-    more: [OnceLock<Option<BaseConsumer<ClientErrors>>>; MOST_CONNECTIONS - 1],
-    config: ClientConfig,
+    pub(super) fences: SharedFences,
+    pub(super) config: ClientConfig,
     pub(super) coordinators: Coordinators,
-    broker: String,
+    pub(super) broker: String,
 }
 
 /// What a broker's metadata say of a topic.
@@ -52,7 +50,7 @@ impl Control {
         config.set("isolation.level", "read_uncommitted");
         let client = client::create(&config, ClientErrors::default(), "control client", broker)?;
         let coordinators = Coordinators::new(config.clone(), broker);
-        Ok(Self { client, more: Default::default(), config, coordinators, broker: broker.to_owned() })
+        Ok(Self { client, fences: SharedFences::default(), config, coordinators, broker: broker.to_owned() })
     }
 
     /// The same connection once it is known where its broker, which it has started itself, can be reached.
@@ -85,7 +83,7 @@ impl Control {
         self.partitions_by(&self.client, topic, deadline)
     }
 
-    fn partitions_by(
+    pub(super) fn partitions_by(
         &self,
         client: &BaseConsumer<ClientErrors>,
         topic: &str,
@@ -151,59 +149,6 @@ impl Control {
         }
     }
 
-    /// As [`end_offsets`](Self::end_offsets), on the connection of a lane.
-    pub(crate) fn end_offsets_for(
-        &self,
-        lane: usize,
-        topic: &str,
-        partitions: i32,
-        deadline: Deadline,
-    ) -> Result<Option<Vec<i64>>> {
-        let make = || client::create(&self.config, ClientErrors::default(), "control client", &self.broker).ok();
-        let own = connection_of(lane).checked_sub(1).map(|number| self.more[number].get_or_init(make));
-        self.end_offsets_by(own.and_then(Option::as_ref).unwrap_or(&self.client), topic, partitions, deadline)
-    }
-
-    /// The end offset of each partition of a topic that has leaders: one request per broker.
-    ///
-    /// `Ok(None)` when the broker says that there is no such topic.
-    pub(crate) fn end_offsets(&self, topic: &str, partitions: i32, deadline: Deadline) -> Result<Option<Vec<i64>>> {
-        self.end_offsets_by(&self.client, topic, partitions, deadline)
-    }
-
-    fn end_offsets_by(
-        &self,
-        client: &BaseConsumer<ClientErrors>,
-        topic: &str,
-        partitions: i32,
-        deadline: Deadline,
-    ) -> Result<Option<Vec<i64>>> {
-        loop {
-            let error = match ask_end_offsets(client, topic, partitions, deadline) {
-                Ok(offsets) => return Ok(Some(offsets)),
-                Err(error) => error,
-            };
-            match code_of(&error) {
-                // A client says so, too, of a topic whose leader has just gone: only the metadata tells. It is this client
-                // that has to ask: librdkafka 2.12 keeps the answer of a broker that had not heard of the topic yet until
-                // every topic that it had learned of before has expired (`metadata.max.age.ms`, 15 minutes), or until it
-                // asks again.
-                Some(code) if is_unknown_topic(code) => {
-                    if self.partitions_by(client, topic, deadline)? == Partitions::Unknown {
-                        return Ok(None);
-                    }
-                    if deadline.has_passed() {
-                        return Err(self.unreachable(deadline, Some(error)));
-                    }
-                    deadline.pause(LOOK_AGAIN);
-                }
-                Some(code) if is_passing(code) && !deadline.has_passed() => deadline.pause(LOOK_AGAIN),
-                Some(code) if is_passing(code) => return Err(self.unreachable(deadline, Some(error))),
-                _ => return Err(self.failed(format!("read the end offsets of topic {topic:?}"), error)),
-            }
-        }
-    }
-
     /// The native handle, for calls that rdkafka does not wrap; valid as long as `self`.
     pub(crate) fn native(&self) -> *mut rdsys::rd_kafka_t {
         self.client.client().native_ptr()
@@ -261,28 +206,6 @@ impl Control {
         while self.client.poll(Duration::ZERO).is_some() {}
         self.client.context().last()
     }
-}
-
-fn ask_end_offsets(
-    client: &BaseConsumer<ClientErrors>,
-    topic: &str,
-    partitions: i32,
-    deadline: Deadline,
-) -> Result<Vec<i64>, KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(partitions as usize);
-    for partition in 0..partitions {
-        list.add_partition_offset(topic, partition, Offset::End)?;
-    }
-    let answer = client.offsets_for_times(list, deadline.remaining())?;
-    let mut offsets = vec![0; partitions as usize];
-    for element in answer.elements_for_topic(topic) {
-        element.error()?;
-        match element.offset() {
-            Offset::Offset(offset) => offsets[element.partition() as usize] = offset,
-            _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable)),
-        }
-    }
-    Ok(offsets)
 }
 
 /// The text of an authentication error may repeat what was sent: only its first sentence, without quoted parts.

@@ -150,6 +150,11 @@ impl Broker for Embedded {
         }
     }
 
+    fn lanes_of_a_producer(&self) -> usize {
+        // One thread serves all connections, and a new one may have to wait for a second, for more than five at once.
+        4
+    }
+
     fn control(&self) -> &Control {
         &self.control
     }

@@ -5,7 +5,9 @@ mod cluster;
 mod control;
 mod coordinators;
 mod embedded;
+mod end_offsets;
 mod faults;
+mod gather;
 mod groups;
 mod java;
 mod properties;
@@ -25,16 +27,8 @@ pub(crate) use self::properties::{Property, read as read_properties};
 use crate::error::Result;
 use crate::wait::Deadline;
 
-/// How many lanes share a connection: a broker serves the requests of one in turn, and librdkafka sends a Produce request for
-/// each partition.
-const LANES_OF_A_CONNECTION: usize = 4;
-/// Each is a client with threads of its own, so their number is bounded.
-pub(crate) const MOST_CONNECTIONS: usize = 16;
-
-/// The number of the connection on which a lane sends and asks for fences.
-pub(crate) fn connection_of(lane: usize) -> usize {
-    lane / LANES_OF_A_CONNECTION % MOST_CONNECTIONS
-}
+/// A producer has three threads of its own, so their number is bounded.
+pub(crate) const MOST_PRODUCERS: usize = 32;
 
 /// What a broker can do: what a test that depends on it asks for, and not which kind of broker it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +76,9 @@ pub(crate) trait Broker: Debug + Send + Sync {
     fn client_config(&self) -> ClientConfig;
 
     fn capabilities(&self) -> Capabilities;
+
+    /// How many lanes share a producer, whose requests a broker serves in turn: librdkafka sends one for each partition.
+    fn lanes_of_a_producer(&self) -> usize;
 
     /// The connection that never fetches.
     fn control(&self) -> &Control;

@@ -12,7 +12,7 @@ use dashmap::{DashMap, DashSet};
 
 pub(crate) use self::exit::LeftOver;
 use self::topics::{MadeTopic, reusable};
-use crate::broker::{Broker, Cluster, Embedded, MOST_CONNECTIONS, connection_of};
+use crate::broker::{Broker, Cluster, Embedded, MOST_PRODUCERS};
 use crate::closer::Closer;
 use crate::config::{Config, KeepTopics};
 use crate::error::Result;
@@ -31,8 +31,8 @@ use crate::worker_state::WorkerState;
 pub(crate) struct Connection {
     broker: Arc<dyn Broker>,
     producer: Arc<Producer>,
-    /// Those of more lanes than one connection serves, made when they are first needed.
-    more_producers: [Flight<Arc<Producer>>; MOST_CONNECTIONS - 1],
+    /// Those of more lanes than one serves, made when they are first needed.
+    more_producers: [Flight<Arc<Producer>>; MOST_PRODUCERS - 1],
     timeout: Duration,
     /// Whether only one lane uses it.
     of_one_lane: bool,
@@ -134,9 +134,22 @@ impl Connection {
         &self.worker_id
     }
 
+    /// As [`Control::end_offsets_for`](crate::broker::Control::end_offsets_for).
+    pub(crate) fn end_offsets_for(
+        &self,
+        lane: usize,
+        topic: &str,
+        partitions: i32,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<i64>>> {
+        let lane = if self.of_one_lane { 0 } else { lane };
+        self.broker.control().end_offsets_for(lane, topic, partitions, deadline)
+    }
+
     /// The producer of a lane.
     pub(crate) fn producer(&self, lane: usize) -> Result<Arc<Producer>> {
-        let Some(number) = connection_of(lane).checked_sub(1).filter(|_| !self.of_one_lane) else {
+        let number = lane / self.broker.lanes_of_a_producer() % MOST_PRODUCERS;
+        let Some(number) = number.checked_sub(1).filter(|_| !self.of_one_lane) else {
             return Ok(Arc::clone(&self.producer));
         };
         let deadline = Deadline::after(self.timeout);

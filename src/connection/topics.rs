@@ -91,7 +91,7 @@ impl Connection {
         if is_new { &self.counters.topics_made } else { &self.counters.topics_reused }.add(1);
         loop {
             self.counters.fences.add(1);
-            if let Some(offsets) = self.broker.control().end_offsets_for(lane, name, partitions, deadline)? {
+            if let Some(offsets) = self.end_offsets_for(lane, name, partitions, deadline)? {
                 if !is_new {
                     self.counters.topics_reused_in.add(began.elapsed());
                 }

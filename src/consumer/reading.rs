@@ -150,11 +150,10 @@ impl PooledConsumer {
         let lane = self.lease.lease().hold().lane();
         let (topic, partitions) = (self.topic().clone(), self.starts().len() as i32);
         move |deadline| {
-            let control = connection.broker().control();
-            let ends = control.end_offsets_for(lane, topic.name(), partitions, deadline)?;
+            let ends = connection.end_offsets_for(lane, topic.name(), partitions, deadline)?;
             ends.ok_or_else(|| {
                 let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
-                control.failed(format!("read the end offsets of topic {:?}", topic.name()), gone)
+                connection.broker().control().failed(format!("read the end offsets of topic {:?}", topic.name()), gone)
             })
         }
     }
