@@ -12,11 +12,15 @@ use std::time::{Duration, Instant};
 use common::fresh::Fresh;
 use common::raw::{OffsetRoundTrip, Raw};
 use common::report::{Bench, Target};
+use common::served::served_by;
 use common::{Times, reused, reused_in_parts};
 
 /// How long the cases of one slow kind may take in all.
 const BUDGET: Duration = Duration::from_secs(3);
 const MOST_SLOW: usize = 60;
+
+/// How many kinds of cases are measured in turn.
+const KINDS: usize = 6;
 
 /// The embedded broker's delays to show; Kafka has its own.
 const DELAYS: [u32; 2] = [3000, 0];
@@ -30,6 +34,12 @@ fn row(bench: &mut Bench, id: &str, label: &str, times: &Times) -> f64 {
     ];
     bench.row(id, label, &values);
     times.median()
+}
+
+/// So many of a kind, after one that does not count.
+fn times(n: usize, times: &mut Times, case: impl Fn()) {
+    case();
+    (0..n).for_each(|_| times.add(&case));
 }
 
 fn slow(bench: &Bench, case: impl Fn()) -> Times {
@@ -51,27 +61,33 @@ fn main() {
     let mut all = [(); 5].map(|()| Times::default());
     let mut parts = [(); 3].map(|()| Times::default());
     let [reused_times, raw_times, acknowledged_times, by_hand_times, offset_times] = &mut all;
-    let (blocks, per_block) = bench.pick((20, 100), (2, 10));
-    for _ in 0..blocks {
-        reused(&harness);
-        (0..per_block).for_each(|_| reused_times.add(|| reused(&harness)));
-        for _ in 0..per_block {
-            parts.iter_mut().zip(reused_in_parts(&harness)).for_each(|(times, took)| times.push(took));
-        }
-        raw.pause(false);
-        (0..per_block).for_each(|_| raw_times.add(|| raw.round_trip()));
-        raw.acknowledged_round_trip();
-        (0..per_block).for_each(|_| acknowledged_times.add(|| raw.acknowledged_round_trip()));
-        let by_hand = || {
-            offset.ask();
-            raw.acknowledged_round_trip();
-        };
-        by_hand();
-        (0..per_block).for_each(|_| by_hand_times.add(by_hand));
-        raw.pause(true);
+    let (blocks, per_block) = bench.pick((24, 100), (KINDS, 10));
+    let by_hand = || {
         offset.ask();
-        (0..per_block).for_each(|_| offset_times.add(|| offset.ask()));
+        raw.acknowledged_round_trip();
+    };
+    for block in 0..blocks {
+        // Each kind in each place: what comes first after the clients of another kind finds its own cold.
+        for turn in 0..KINDS {
+            let kind = (block + turn) % KINDS;
+            raw.pause(!matches!(kind, 2..=4));
+            match kind {
+                0 => times(per_block, reused_times, || reused(&harness)),
+                1 => {
+                    reused(&harness);
+                    for _ in 0..per_block {
+                        parts.iter_mut().zip(reused_in_parts(&harness)).for_each(|(times, took)| times.push(took));
+                    }
+                }
+                2 => times(per_block, raw_times, || raw.round_trip()),
+                3 => times(per_block, acknowledged_times, || raw.acknowledged_round_trip()),
+                4 => times(per_block, by_hand_times, by_hand),
+                _ => times(per_block, offset_times, || offset.ask()),
+            }
+        }
     }
+    raw.pause(true);
+    let requests = served_by(|| (0..per_block * 10).for_each(|_| reused(&harness)));
     drop((raw, offset));
 
     let reused = row(&mut bench, "reused", "reused topic and consumer, fenced: this crate's way", reused_times);
@@ -84,6 +100,20 @@ fn main() {
         row(&mut bench, "acknowledged", "the same, its acknowledgement waited for first", acknowledged_times);
     let by_hand = row(&mut bench, "by_hand", "an offset request before that: a reused case by hand", by_hand_times);
     let offset = row(&mut bench, "offset", "one offset request", offset_times);
+    if let Some(requests) = requests {
+        let cases = (per_block * 10) as f64;
+        let of = |kind: &str| requests.get(kind).copied().unwrap_or(0.0) / cases;
+        let all = requests.values().sum::<f64>() / cases;
+        let values = [("Produce", of("Produce")), ("Fetch", of("Fetch")), ("ListOffsets", of("ListOffsets"))];
+        let others = all - values.iter().map(|(_, n)| n).sum::<f64>();
+        let values: Vec<_> = values.into_iter().chain([("others", others)]).collect();
+        bench.row("requests", "requests that the broker served for a reused case", &values);
+        let beyond = of("ListOffsets") + others;
+        // Clients ask for metadata now and then, whatever is done with them.
+        let now_and_then = 5.0 / cases;
+        let label = "requests of a reused case beyond Produce and Fetch";
+        bench.figure("requests_beyond", label, beyond, Target::AtMost(1.0 + now_and_then));
+    }
 
     let fresh = Fresh::new(&harness.lease());
     let mut own_way = |id: &str, label: &str, case: &dyn Fn()| {

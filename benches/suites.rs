@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use common::process::{Usage, wait_for};
 use common::report::{Bench, Target};
+use common::served::served;
 use common::{SOON, is_embedded, median};
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
@@ -148,17 +149,4 @@ fn left(onlooker: &BaseConsumer) -> f64 {
     let topics = topics.topics().iter().filter(|topic| !topic.name().starts_with("__")).count();
     let groups = onlooker.fetch_group_list(None, SOON).unwrap().groups().len();
     (topics + groups) as f64
-}
-
-/// How many requests of each kind the brokers of `scripts/with-kafka` have served.
-fn served() -> Option<BTreeMap<String, f64>> {
-    let pids = std::env::var("WITH_KAFKA_PIDS").ok()?;
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/suite/Requests.java");
-    let mut java = Command::new("java");
-    java.args(["--add-modules", "jdk.attach", program]).args(pids.split(' ')).stderr(Stdio::inherit());
-    let output = java.output().ok()?;
-    let text = output.status.success().then(|| String::from_utf8(output.stdout).ok())??;
-    text.lines()
-        .map(|line| line.split_once('\t').and_then(|(kind, n)| Some((kind.to_owned(), n.parse().ok()?))))
-        .collect()
 }

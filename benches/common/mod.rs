@@ -12,6 +12,7 @@ pub mod mock;
 pub mod process;
 pub mod raw;
 pub mod report;
+pub mod served;
 
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,4 @@
+import java.util.Set;
 import java.util.TreeMap;
 
 import com.sun.tools.attach.VirtualMachine;
@@ -7,6 +8,9 @@ import javax.management.remote.JMXServiceURL;
 
 /** Prints how many requests of each kind the Kafka brokers of these process ids have served since they started. */
 public class Requests {
+    /** What Kafka counts as a Fetch as well, and what its brokers tell their controller every two seconds. */
+    private static final Set<String> AGAIN_OR_ITS_OWN = Set.of("FetchConsumer", "FetchFollower", "BrokerHeartbeat");
+
     public static void main(String[] pids) throws Exception {
         var counts = new TreeMap<String, Long>();
         for (String pid : pids) {
@@ -21,8 +25,12 @@ public class Requests {
                 var beans = connector.getMBeanServerConnection();
                 var all = new ObjectName("kafka.network:type=RequestMetrics,name=RequestsPerSec,*");
                 for (ObjectName bean : beans.queryNames(all, null)) {
+                    String request = bean.getKeyProperty("request");
+                    if (AGAIN_OR_ITS_OWN.contains(request)) {
+                        continue;
+                    }
                     long count = ((Number) beans.getAttribute(bean, "Count")).longValue();
-                    counts.merge(bean.getKeyProperty("request"), count, Long::sum);
+                    counts.merge(request, count, Long::sum);
                 }
             }
         }
