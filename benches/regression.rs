@@ -23,6 +23,7 @@ static ALLOCATOR: Counting = Counting;
 
 const WARM: usize = 100;
 const CASES: usize = 1_000;
+const LANES: usize = 16;
 
 /// The numbers of Produce and Fetch in the Kafka protocol: what a case itself asks for.
 const PRODUCE: i16 = 0;
@@ -64,6 +65,7 @@ fn main() {
     let counted = harness("regression-counts");
     check.bench.on(&counted.lease());
     counts(&mut check, &counted);
+    together(&mut check, &counted);
     drop(counted);
     ratios(&mut check);
     check.bench.end();
@@ -115,6 +117,24 @@ fn counts(check: &mut Check, harness: &Harness) {
         }
         _ => check.bench.skip("threads", "only Linux tells a process's threads and files"),
     }
+}
+
+/// What many lanes ask for at once goes together.
+fn together(check: &mut Check, harness: &Harness) {
+    let mock = Mock::of(&harness.lease());
+    let fences = least_of(
+        || {
+            mock.start_counting();
+            std::thread::scope(|scope| {
+                for _ in 0..LANES {
+                    scope.spawn(|| (0..CASES / LANES).for_each(|_| reused(harness)));
+                }
+            });
+            mock.count().get(&LIST_OFFSETS).copied().unwrap_or(0) as f64 / (CASES / LANES * LANES) as f64
+        },
+        0.85,
+    );
+    check.at_most("offsets_together", "offset requests of a case where 16 lanes are busy", fences, 0.85);
 }
 
 fn ratios(check: &mut Check) {
