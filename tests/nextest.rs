@@ -148,8 +148,11 @@ impl Crate {
     fn attempts(&self) -> Vec<Attempt> {
         let mut attempts: Vec<Attempt> = std::fs::read_dir(self.probe.path())
             .unwrap()
+            .map(|entry| entry.unwrap())
+            // One that was being written when its process was killed.
+            .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
             .map(|entry| {
-                let path = entry.unwrap().path();
+                let path = entry.path();
                 let text = std::fs::read_to_string(&path).unwrap();
                 std::fs::remove_file(path).unwrap();
                 let fields: Vec<&str> = text.split('\t').collect();

@@ -1,7 +1,6 @@
 // What each test of the generated crate does; part of it, not of this crate.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use rstest_kafka::{Kafka, TopicSpec};
@@ -35,8 +34,11 @@ pub fn exchange(kafka: &Kafka, test: &str, outcome: &str) {
     let mut line = String::new();
     write!(line, "{test}\t{attempt}\t{outcome}\t{began}\t{}\t", took.as_micros()).unwrap();
     write!(line, "{}\t{stale}\t{missed}\t{}\t{}\t{}", kafka.worker_id(), topics[0], topics[1], group.id()).unwrap();
-    let path = std::path::Path::new(&std::env::var("PROBE").unwrap()).join(format!("{test}-{attempt}"));
-    std::fs::File::create(path).unwrap().write_all(line.as_bytes()).unwrap();
+    let probe = std::path::PathBuf::from(std::env::var("PROBE").unwrap());
+    // Whole or not at all: it may be killed while it writes.
+    let part = probe.join(format!(".{test}-{attempt}"));
+    std::fs::write(&part, line).unwrap();
+    std::fs::rename(part, probe.join(format!("{test}-{attempt}"))).unwrap();
     assert_eq!((stale, missed), (0, 0), "stale and missed messages");
 }
 
