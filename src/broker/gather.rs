@@ -1,7 +1,7 @@
 //! Questions for end offsets that come at once and go together, in one request.
 //!
-//! A broker serves the requests of a connection in turn, and a request costs it and the client some ten times what one more
-//! topic in it costs. So while one is on its way those who come meanwhile gather, and go together once it is back: where
+//! A broker serves the requests of a connection in turn, and a request costs it and the client much more than one more topic in
+//! it. So while one is on its way those who come meanwhile gather, and go together once it is back: where
 //! many lanes are busy a request serves several of them, and a lane that is alone never waits. What an answer tells was so
 //! after its question: nobody joins a request that has left.
 
@@ -263,6 +263,18 @@ mod tests {
         }
     }
 
+    /// One who asks, on a thread of its own.
+    fn asks<'scope>(
+        scope: &'scope thread::Scope<'scope, '_>,
+        gathering: &'scope Gathering,
+        broker: &Broker,
+        topic: &'static str,
+        partitions: i32,
+    ) -> thread::ScopedJoinHandle<'scope, Option<Vec<i64>>> {
+        let broker = Broker { questions: broker.questions.clone() };
+        scope.spawn(move || gathering.ask(topic, partitions, late(), |question| broker.request(question)))
+    }
+
     fn topics(question: &Question) -> Vec<&str> {
         question.keys().map(String::as_str).collect()
     }
@@ -272,10 +284,7 @@ mod tests {
         let gathering = Gathering::default();
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic: &'static str, partitions| {
-                let (gathering, broker) = (&gathering, Broker { questions: broker.questions.clone() });
-                scope.spawn(move || gathering.ask(topic, partitions, late(), |question| broker.request(question)))
-            };
+            let ask = |topic, partitions| asks(scope, &gathering, &broker, topic, partitions);
             let first = ask("a", 1);
             let (question, answer) = asked.recv().unwrap();
             assert_eq!(topics(&question), ["a"], "one that is alone leaves at once");
@@ -299,10 +308,7 @@ mod tests {
         let gathering = Gathering::default();
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic: &'static str| {
-                let (gathering, broker) = (&gathering, Broker { questions: broker.questions.clone() });
-                scope.spawn(move || gathering.ask(topic, 1, late(), |question| broker.request(question)))
-            };
+            let ask = |topic| asks(scope, &gathering, &broker, topic, 1);
             let slow = ask("slow");
             let (slow_question, slow_answer) = asked.recv().unwrap();
             // The first waits for as long as one may, the others do not wait; all of it while the slow one is still out.
@@ -333,10 +339,7 @@ mod tests {
         gathering.lock().slow.insert("slow".to_owned());
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic: &'static str| {
-                let (gathering, broker) = (&gathering, Broker { questions: broker.questions.clone() });
-                scope.spawn(move || gathering.ask(topic, 1, late(), |question| broker.request(question)))
-            };
+            let ask = |topic| asks(scope, &gathering, &broker, topic, 1);
             let slow = ask("slow");
             let (alone, slow_answer) = asked.recv().unwrap();
             let quick = ask("quick");
@@ -356,10 +359,7 @@ mod tests {
         let gathering = Gathering::default();
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic: &'static str| {
-                let (gathering, broker) = (&gathering, Broker { questions: broker.questions.clone() });
-                scope.spawn(move || gathering.ask(topic, 1, late(), |question| broker.request(question)))
-            };
+            let ask = |topic| asks(scope, &gathering, &broker, topic, 1);
             let first = ask("a");
             let (question, answer) = asked.recv().unwrap();
             let others = [ask("b"), ask("c")];
@@ -382,11 +382,8 @@ mod tests {
         let gathering = Gathering::default();
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic: &'static str, deadline: Deadline| {
-                let (gathering, broker) = (&gathering, Broker { questions: broker.questions.clone() });
-                scope.spawn(move || gathering.ask(topic, 1, deadline, |question| broker.request(question)))
-            };
-            let first = ask("a", late());
+            let ask = |topic| asks(scope, &gathering, &broker, topic, 1);
+            let first = ask("a");
             let (question, answer) = asked.recv().unwrap();
             // What one that has given up leaves behind.
             let (turn, gone) = oneshot::channel();
@@ -395,7 +392,7 @@ mod tests {
             let id = state.next_id();
             state.gathered.push(Asking { id, topic: "gone".to_owned(), partitions: 1, turn });
             drop(state);
-            let next = ask("b", late());
+            let next = ask("b");
             until(|| gathering.gathered() == 2);
             answer.send(ends(&question, 1)).unwrap();
             first.join().unwrap();
