@@ -127,8 +127,8 @@ const BOUNDS: &str = "
   by the packets on loopback, the broker takes some 0.12 ms for the one and 0.15 ms for the other; the rest, some 0.07 and
   0.12 ms, is librdkafka's threads, which have to be woken while others of them are busy with the messages before. What an
   offset request adds by hand is what a fence is to be compared with. Both are differences of medians that move by a fifth from
-  run to run on two cores: over eleven runs it was 1.1 to 2.0 offset requests for this crate and 1.0 to 1.5 by hand. To ask for it while the message is on its way would hide
-  it, and would miss what a service writes that knows the topic's name already.
+  run to run on two cores: over eleven runs it was 1.1 to 2.0 offset requests for this crate and 1.0 to 1.5 by hand. To ask for
+  it while the message is on its way would hide it, and would miss what a service writes that knows the topic's name already.
 - Many lanes: once all cores are busy, on Kafka with the broker, throughput is what a case takes of the processors' time, which
   is shown. Fences that are asked for at once go in one request, so that they cost some lanes nothing; what is left above a raw
   round trip is mostly that a test is woken three times (fence, acknowledgement, message) and a raw round trip once. `by hand`
