@@ -43,7 +43,15 @@ pub fn named(prefix: &str) -> BTreeSet<String> {
     let client: BaseConsumer = config().create().unwrap();
     let metadata = client.fetch_metadata(None, PATIENCE).unwrap();
     let topics = metadata.topics().iter().map(|topic| topic.name().to_owned());
-    let groups = client.fetch_group_list(None, PATIENCE).unwrap();
+    // A broker that is still making or loading its topic of the groups' offsets does not tell.
+    let late = Instant::now() + PATIENCE;
+    let groups = loop {
+        match client.fetch_group_list(None, PATIENCE) {
+            Ok(groups) => break groups,
+            Err(error) => assert!(Instant::now() < late, "no list of the groups: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
     let groups = groups.groups().iter().map(|group| group.name().to_owned());
     topics.chain(groups).filter(|name| name.starts_with(prefix)).collect()
 }
