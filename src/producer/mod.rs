@@ -93,6 +93,8 @@ impl Producer {
             headers: record.headers,
             delivery_opaque: Box::new(sender),
         };
+        // What is acknowledged makes room in the queue only once its report is taken out.
+        native.take_out();
         match native.producer().send(record) {
             Ok(()) => Ok(Sending { report, topic, native }),
             Err((error, _)) => {
