@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use common::process::{Usage, wait_for};
 use common::report::{Bench, Target};
-use common::served::served;
+use common::served::served_by;
 use common::{SOON, is_embedded, median};
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
@@ -50,24 +50,20 @@ fn main() {
         let filter = format!("{way}::{filter}");
         let run = |counted| run(&suite, &filter, report.path(), counted, cases);
         // What only Kafka's broker can tell is asked before and after the first run.
-        let before = (!embedded).then(|| (left(&onlooker), served()));
-        let mut usages = vec![run(false)];
-        let after = (!embedded).then(|| (left(&onlooker), served()));
+        let had = (!embedded).then(|| left(&onlooker));
+        let mut usages = Vec::new();
+        let served = served_by(|| usages.push(run(false)));
+        // The embedded broker ends with the process.
+        let left_over = had.map_or(0.0, |had| left(&onlooker) - had);
         let told = tell(report.path());
         while !bench.is_short() && usages.len() < RUNS && usages[0].wall.as_secs_f64() < SLOW_SECONDS {
             usages.push(run(false));
         }
-        let (requests, left_over) = match (before, after) {
-            (Some((had, asked)), Some((has, answered))) => {
-                (answered.zip(asked).map(|(answered, asked)| sum(&answered) - sum(&asked)), has - had)
-            }
-            _ => {
-                run(true);
-                let requests: Option<BTreeMap<String, f64>> =
-                    serde_json::from_value(tell(report.path())["requests"].clone()).ok();
-                // It ends with the process.
-                (requests.as_ref().map(sum), 0.0)
-            }
+        let requests: Option<BTreeMap<String, f64>> = if embedded {
+            run(true);
+            serde_json::from_value(tell(report.path())["requests"].clone()).ok()
+        } else {
+            served
         };
         let wall = median(usages.iter().map(|usage| usage.wall.as_secs_f64()));
         walls.insert(way, wall);
@@ -82,7 +78,7 @@ fn main() {
         }
         values.push(("topics_made", told["topics"].as_f64().unwrap_or(f64::NAN)));
         match requests {
-            Some(requests) => values.push(("requests", requests)),
+            Some(requests) => values.push(("requests", requests.values().sum())),
             None => bench.skip("requests", "the broker's own count takes scripts/with-kafka and a JDK"),
         }
         values.push(("left_behind", left_over));
@@ -136,10 +132,6 @@ fn run(suite: &Path, filter: &str, report: &Path, counted: bool, cases: usize) -
 
 fn tell(report: &Path) -> Value {
     std::fs::read_to_string(report).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-}
-
-fn sum(requests: &BTreeMap<String, f64>) -> f64 {
-    requests.values().sum()
 }
 
 /// How many topics and groups the cluster has.

@@ -148,6 +148,17 @@ impl Wake for Woken {
     }
 }
 
+/// Waits for a condition in a test, for ten seconds at most.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn until(what: impl Fn() -> bool) {
+    let deadline = Deadline::after(Duration::from_secs(10));
+    while !what() {
+        assert!(!deadline.has_passed(), "it has not come about within {:?}", deadline.allowed());
+        deadline.pause(Duration::from_millis(1));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

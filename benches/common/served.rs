@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 /// How many requests of each kind the brokers of `scripts/with-kafka` have served; `None` without them, or without a JDK.
-pub fn served() -> Option<BTreeMap<String, f64>> {
+fn served() -> Option<BTreeMap<String, f64>> {
     let pids = std::env::var("WITH_KAFKA_PIDS").ok()?;
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/common/Requests.java");
     let mut java = Command::new("java");

@@ -23,7 +23,7 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long to wait for a connection between two looks at what the client says of it.
 const LOOK_FOR_REFUSALS: Duration = Duration::from_millis(50);
 
-/// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none takes a lock.
+/// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none holds a lock while it asks.
 pub(crate) struct Control {
     client: BaseConsumer<ClientErrors>,
     pub(super) fences: SharedFences,

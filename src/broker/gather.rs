@@ -212,6 +212,7 @@ impl Drop for UnderWay<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::until;
     use std::sync::mpsc;
     use std::thread;
 
@@ -229,14 +230,6 @@ mod tests {
     /// Each topic ends where it was asked for the so-manieth request.
     fn ends(question: &Question, number: i64) -> Outcome {
         Ok(question.iter().map(|(topic, partitions)| (topic.clone(), vec![number; *partitions as usize])).collect())
-    }
-
-    fn until(what: impl Fn() -> bool) {
-        let deadline = soon();
-        while !what() {
-            assert!(!deadline.has_passed());
-            deadline.pause(Duration::from_millis(1));
-        }
     }
 
     impl Gathering {

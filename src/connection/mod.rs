@@ -134,6 +134,11 @@ impl Connection {
         &self.worker_id
     }
 
+    /// A lane of the process as a lane of this connection.
+    fn lane_here(&self, lane: usize) -> usize {
+        if self.of_one_lane { 0 } else { lane }
+    }
+
     /// As [`Control::end_offsets_for`](crate::broker::Control::end_offsets_for).
     pub(crate) fn end_offsets_for(
         &self,
@@ -142,14 +147,13 @@ impl Connection {
         partitions: i32,
         deadline: Deadline,
     ) -> Result<Option<Vec<i64>>> {
-        let lane = if self.of_one_lane { 0 } else { lane };
-        self.broker.control().end_offsets_for(lane, topic, partitions, deadline)
+        self.broker.control().end_offsets_for(self.lane_here(lane), topic, partitions, deadline)
     }
 
     /// The producer of a lane.
     pub(crate) fn producer(&self, lane: usize) -> Result<Arc<Producer>> {
-        let number = lane / self.broker.lanes_of_a_producer() % MOST_PRODUCERS;
-        let Some(number) = number.checked_sub(1).filter(|_| !self.of_one_lane) else {
+        let number = self.lane_here(lane) / self.broker.lanes_of_a_producer() % MOST_PRODUCERS;
+        let Some(number) = number.checked_sub(1) else {
             return Ok(Arc::clone(&self.producer));
         };
         let deadline = Deadline::after(self.timeout);

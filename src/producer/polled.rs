@@ -30,21 +30,28 @@ struct Waiting {
     waker: Waker,
 }
 
-/// Those who wait now, in the order in which they came.
+/// Those who wait now.
 #[derive(Debug, Default)]
 struct Waiters {
-    list: Mutex<(u64, Vec<Waiting>)>,
+    list: Mutex<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    last_id: u64,
+    /// In the order in which they came.
+    waiting: Vec<Waiting>,
 }
 
 impl Waiters {
-    fn lock(&self) -> MutexGuard<'_, (u64, Vec<Waiting>)> {
+    fn lock(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One thread is enough, since it takes out all that is there, and wakes those whom it concerns. A task may not come to
     /// look, so those before it are woken as well.
     fn wake(&self) {
-        for waiting in &self.lock().1 {
+        for waiting in &self.lock().waiting {
             waiting.waker.wake_by_ref();
             if waiting.who == Who::Thread {
                 break;
@@ -124,8 +131,8 @@ impl<C: ProducerContext + 'static> Polled<C> {
 
     fn next_id(&self) -> u64 {
         let mut list = self.waiters.lock();
-        list.0 += 1;
-        list.0
+        list.last_id += 1;
+        list.last_id
     }
 }
 
@@ -145,7 +152,7 @@ struct Place<'a, C: ProducerContext + 'static> {
 
 impl<C: ProducerContext + 'static> Place<'_, C> {
     fn take(&self, who: Who, waker: &Waker) {
-        let list = &mut self.polled.waiters.lock().1;
+        let list = &mut self.polled.waiters.lock().waiting;
         match list.iter_mut().find(|waiting| waiting.id == self.id) {
             Some(waiting) => waiting.waker.clone_from(waker),
             None => list.push(Waiting { id: self.id, who, waker: waker.clone() }),
@@ -156,7 +163,7 @@ impl<C: ProducerContext + 'static> Place<'_, C> {
 impl<C: ProducerContext + 'static> Drop for Place<'_, C> {
     fn drop(&mut self) {
         let left = {
-            let list = &mut self.polled.waiters.lock().1;
+            let list = &mut self.polled.waiters.lock().waiting;
             list.retain(|waiting| waiting.id != self.id);
             list.len()
         };
@@ -172,7 +179,7 @@ mod tests {
     use super::*;
     use crate::broker::{Broker, Embedded, Shape};
     use crate::producer::Producer;
-    use crate::wait::{self, Deadline};
+    use crate::wait::{self, Deadline, until};
     use rdkafka::producer::BaseRecord;
     use std::thread;
 
@@ -198,14 +205,6 @@ mod tests {
         producer.wait(sending, late()).unwrap().offset
     }
 
-    fn until(what: impl Fn() -> bool) {
-        let deadline = soon();
-        while !what() {
-            assert!(!deadline.has_passed());
-            deadline.pause(Duration::from_millis(1));
-        }
-    }
-
     #[test]
     fn all_who_wait_at_once_get_their_own() {
         let producer = producer();
@@ -216,7 +215,7 @@ mod tests {
         });
         offsets.sort_unstable();
         assert_eq!(offsets, (0..400).collect::<Vec<_>>());
-        assert!(producer.native().waiters.lock().1.is_empty());
+        assert!(producer.native().waiters.lock().waiting.is_empty());
     }
 
     #[test]
