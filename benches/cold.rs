@@ -33,7 +33,7 @@ fn main() {
         bench.row(what, &label, &[("median_ms", median(times.iter().map(|(_, steps)| steps[n])))]);
     }
     bench.row("cold", "process start to first received message", &[("median_ms", total)]);
-    let most = if embedded { Target::AtMost(50.0) } else { Target::None };
+    let most = if embedded { Target::AtMost(15.0) } else { Target::None };
     bench.figure("cold", "process start to first received message, ms", total, most);
     bench.end();
 }

@@ -10,24 +10,22 @@ mod common;
 use std::time::Instant;
 
 use common::allocations::{Counting, of_this_thread};
+use common::embedded::Embedded;
 use common::fresh::Fresh;
-use common::mock::{LIST_OFFSETS, Mock};
 use common::process::Resources;
-use common::raw::Raw;
+use common::raw::{OffsetRoundTrip, Raw};
 use common::report::{Bench, Target};
 use common::{Times, reused};
-use rstest_kafka::Harness;
+use rstest_kafka::{Harness, Request};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 const WARM: usize = 100;
 const CASES: usize = 1_000;
-const LANES: usize = 16;
 
-/// The numbers of Produce and Fetch in the Kafka protocol: what a case itself asks for.
-const PRODUCE: i16 = 0;
-const FETCH: i16 = 1;
+/// What a case itself asks for.
+const OF_A_CASE: [Request; 3] = [Request::Produce, Request::Fetch, Request::ListOffsets];
 
 /// A ratio is measured again before it counts as too bad: only what is bad each time is.
 const TRIES: usize = 4;
@@ -65,7 +63,6 @@ fn main() {
     let counted = harness("regression-counts");
     check.bench.on(&counted.lease());
     counts(&mut check, &counted);
-    together(&mut check, &counted);
     drop(counted);
     ratios(&mut check);
     check.bench.end();
@@ -78,26 +75,26 @@ fn main() {
 }
 
 fn counts(check: &mut Check, harness: &Harness) {
-    let mock = Mock::of(&harness.lease());
+    let broker = Embedded::of(&harness.lease());
     let before = (harness.stats(), Resources::now());
-    mock.start_counting();
+    broker.start_counting();
     let (started, cases) = (Instant::now(), CASES as f64);
     let ((), allocations) = of_this_thread(|| (0..CASES).for_each(|_| reused(harness)));
     let took = started.elapsed();
-    let requests = mock.count();
+    let requests = broker.count();
     let after = (harness.stats(), Resources::now());
 
-    let of = |kind| requests.get(&kind).copied().unwrap_or(0) as f64 / cases;
+    let of = |kind: Request| requests.get(&(kind as i16)).copied().unwrap_or(0) as f64 / cases;
     let others: usize =
-        requests.iter().filter(|(kind, _)| ![PRODUCE, FETCH, LIST_OFFSETS].contains(kind)).map(|(_, n)| n).sum();
-    check.at_most("produce", "Produce requests of a case that sends one message", of(PRODUCE), 1.0);
-    check.at_most("offsets", "offset requests of a case", of(LIST_OFFSETS), 1.0);
+        requests.iter().filter(|(kind, _)| !OF_A_CASE.iter().any(|own| *own as i16 == **kind)).map(|(_, n)| n).sum();
+    check.at_most("produce", "Produce requests of a case that sends one message", of(Request::Produce), 1.0);
+    check.at_most("offsets", "offset requests of a case", of(Request::ListOffsets), 0.0);
     // Clients ask for metadata now and then, whatever is done with them.
     let now_and_then = 2.0 + took.as_secs_f64();
     check.at_most("others", "all other requests but Fetch, of all cases", others as f64, now_and_then);
     // One that a message ends, and those of 1 ms each until it comes.
     let idle = took.as_secs_f64() * 1e3 / cases;
-    check.at_most("fetches", "Fetch requests of a case", of(FETCH), 2.0 + idle);
+    check.at_most("fetches", "Fetch requests of a case", of(Request::Fetch), 2.0 + idle);
     check.at_most("allocations", "allocations of a case on its own thread", allocations as f64 / cases, 60.0);
 
     let names = harness.lease().topic_names();
@@ -119,43 +116,32 @@ fn counts(check: &mut Check, harness: &Harness) {
     }
 }
 
-/// What many lanes ask for at once goes together.
-fn together(check: &mut Check, harness: &Harness) {
-    let mock = Mock::of(&harness.lease());
-    let fences = least_of(
-        || {
-            mock.start_counting();
-            std::thread::scope(|scope| {
-                for _ in 0..LANES {
-                    scope.spawn(|| (0..CASES / LANES).for_each(|_| reused(harness)));
-                }
-            });
-            mock.count().get(&LIST_OFFSETS).copied().unwrap_or(0) as f64 / (CASES / LANES * LANES) as f64
-        },
-        0.85,
-    );
-    check.at_most("offsets_together", "offset requests of a case where 16 lanes are busy", fences, 0.85);
-}
-
 fn ratios(check: &mut Check) {
     let harness = harness("regression-ratios");
-    let raw = Raw::new(&harness.lease(), "raw");
-    let over_raw = least_of(
+    let kafka = harness.lease();
+    let (raw, offset) = (Raw::new(&kafka, "raw"), OffsetRoundTrip::new(&kafka, &kafka.topic("raw")));
+    drop(kafka);
+    // Its three requests one after another: a raw round trip alone would leave the fence's out, which is as quick.
+    let over_by_hand = least_of(
         || {
             let (mut ours, mut plain) = (Times::default(), Times::default());
             for _ in 0..10 {
                 reused(&harness);
                 (0..20).for_each(|_| ours.add(|| reused(&harness)));
                 raw.pause(false);
-                (0..20).for_each(|_| plain.add(|| raw.round_trip()));
+                let by_hand = || {
+                    offset.ask();
+                    raw.acknowledged_round_trip();
+                };
+                (0..20).for_each(|_| plain.add(by_hand));
                 raw.pause(true);
             }
             ours.median() / plain.median()
         },
         2.0,
     );
-    check.at_most("over_raw", "reused case / raw round trip", over_raw, 2.0);
-    drop(raw);
+    check.at_most("over_by_hand", "reused case / the same requests by hand", over_by_hand, 2.0);
+    drop((raw, offset));
     let fresh = Fresh::new(&harness.lease());
     let under_fresh = least_of(
         || {

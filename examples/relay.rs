@@ -55,16 +55,11 @@ struct Relay {
 }
 
 impl Relay {
-    /// A relay that reads as a member of `group`; `config` says where the broker is and how to reach it.
-    fn new(config: &ClientConfig, group: &str, topics: Topics) -> KafkaResult<Self> {
-        let consumer: StreamConsumer = config
-            .clone()
-            .set("group.id", group)
-            .set("auto.offset.reset", "earliest")
-            // Committed by hand, after delivery: a relay that dies repeats an order rather than losing it.
-            .set("enable.auto.commit", "false")
-            .create()?;
-        let producer = config.clone().set("enable.idempotence", "true").set("linger.ms", "0").create()?;
+    /// A relay whose clients have these configurations: where the broker is, how to reach it, and the consumer's group.
+    fn new(mut consumer: ClientConfig, mut producer: ClientConfig, topics: Topics) -> KafkaResult<Self> {
+        // Committed by hand, after delivery: a relay that dies repeats an order rather than losing it.
+        let consumer: StreamConsumer = consumer.set("enable.auto.commit", "false").create()?;
+        let producer = producer.set("enable.idempotence", "true").create()?;
         consumer.subscribe(&[&topics.events])?;
         Ok(Self { consumer, producer, topics })
     }
@@ -118,10 +113,12 @@ async fn main() -> ExitCode {
         accepted: topic("RELAY_ACCEPTED", "accepted"),
         rejected: topic("RELAY_REJECTED", "rejected"),
     };
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &servers);
+    let mut producer = ClientConfig::new();
+    producer.set("bootstrap.servers", &servers).set("linger.ms", "0");
+    let mut consumer = ClientConfig::new();
+    consumer.set("bootstrap.servers", &servers).set("group.id", "relay").set("auto.offset.reset", "earliest");
     eprintln!("relay: {} to {} or {} on {servers}", topics.events, topics.accepted, topics.rejected);
-    let relayed = match Relay::new(&config, "relay", topics) {
+    let relayed = match Relay::new(consumer, producer, topics) {
         Ok(relay) => relay.run(async { drop(tokio::signal::ctrl_c().await) }).await,
         Err(error) => Err(error),
     };
@@ -140,8 +137,7 @@ mod tests {
     use std::thread::{self, JoinHandle};
 
     use rstest::{fixture, rstest};
-    use rstest_kafka::rdkafka::producer::BaseRecord;
-    use rstest_kafka::{Group, Kafka, PooledConsumer, Record, TestResult, Topic, TopicSpec, kafka};
+    use rstest_kafka::{Group, Kafka, PooledConsumer, ProducerRecord, Record, TestResult, Topic, TopicSpec, kafka};
     use tokio::runtime::Builder;
     use tokio::sync::oneshot;
 
@@ -166,7 +162,7 @@ mod tests {
             let group = kafka.group("relay", [&events]);
             let topics =
                 Topics { events: events.to_string(), accepted: accepted.to_string(), rejected: rejected.to_string() };
-            let relay = Background::start(&kafka.client_config(), &group, topics);
+            let relay = Background::start(kafka.consumer_config(&group), kafka.producer_config(), topics);
             Self { accepted: kafka.consumer(&accepted), rejected: kafka.consumer(&rejected), events, group, relay }
         }
     }
@@ -178,12 +174,12 @@ mod tests {
     }
 
     impl Background {
-        fn start(config: &ClientConfig, group: &str, topics: Topics) -> Self {
+        fn start(consumer: ClientConfig, producer: ClientConfig, topics: Topics) -> Self {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
             // rdkafka's StreamConsumer wants a runtime already when it is made.
             let relay = {
                 let _entered = runtime.enter();
-                Relay::new(config, group, topics).expect("the configuration is taken")
+                Relay::new(consumer, producer, topics).expect("the configuration is taken")
             };
             let (stop, stopped) = oneshot::channel();
             let thread = thread::spawn(move || {
@@ -256,7 +252,7 @@ mod tests {
 
     #[rstest]
     fn a_tombstone_is_rejected(kafka: Kafka, relay: Running) {
-        kafka.send_record(BaseRecord::<str, str>::to(&relay.events).key("customer-7"));
+        kafka.send_record(&relay.events, ProducerRecord::tombstone("customer-7"));
         let message = relay.rejected.recv();
         assert_eq!((message.payload(), message.header("reason")), (None, Some(&b"no value"[..])));
     }
@@ -265,7 +261,7 @@ mod tests {
     /// topics and the same consumers, and sees none of it; its relay does not either.
     #[rstest]
     fn what_a_case_leaves_is_not_the_next_ones(kafka: Kafka, mut relay: Running, #[values(10, 20, 30, 40)] case: u64) {
-        kafka.send(&relay.events, "k", &order(case));
+        kafka.send(&relay.events, "k", order(case));
         assert_eq!(read(&relay.accepted.recv()).id, case);
         relay.rejected.assert_empty();
 
@@ -308,7 +304,7 @@ mod tests {
             accepted: accepted.topic().to_string(),
             rejected: rejected.to_string(),
         };
-        let relay = Relay::new(&kafka.client_config(), &group, topics)?;
+        let relay = Relay::new(kafka.consumer_config(&group), kafka.producer_config(), topics)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move { relay.run(async { drop(stopped.await) }).await });
 
@@ -330,7 +326,7 @@ mod tests {
     #[case::several(4)]
     fn accepted_orders_are_what_was_sent(kafka: Kafka, relay: Running, #[case] count: u64) -> TestResult {
         for id in 0..count {
-            kafka.try_send(&relay.events, "k", &order(id))?;
+            kafka.try_send(&relay.events, "k", order(id))?;
         }
         for id in 0..count {
             let accepted: Order = serde_json::from_slice(relay.accepted.try_recv()?.payload().unwrap_or_default())?;

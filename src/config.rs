@@ -95,7 +95,8 @@ pub(crate) struct Settings {
 pub(crate) struct Config {
     /// `None`: the embedded broker.
     pub(crate) bootstrap_servers: Option<String>,
-    /// What the file has, and after it, to win over it, what the builder was told.
+    /// For all clients: what the file has, and after it, to win over it, what the builder was told. On the embedded broker only
+    /// what the builder was told, without what says how a cluster is reached.
     pub(crate) properties: Vec<Property>,
     pub(crate) embedded_brokers: usize,
     pub(crate) topic_prefix: String,
@@ -184,6 +185,11 @@ impl Config {
                 value: servers.clone(),
                 takes: "it takes host:port, several with commas between them".to_owned(),
             });
+        }
+
+        if bootstrap_servers.is_none() {
+            properties =
+                settings.properties.iter().filter(|(key, _)| !broker::is_of_connection(key)).cloned().collect();
         }
 
         let topic_prefix = settings.topic_prefix.clone().or(text("TOPIC_PREFIX")?).unwrap_or_else(|| "test".to_owned());

@@ -5,9 +5,10 @@ use std::panic;
 use std::sync::OnceLock;
 use std::thread;
 
+use crate::error::with_causes;
 use crate::{account, lane};
 
-/// Chains a hook that suspects the panicking thread's test, once per process, at its first lease.
+/// Chains a hook by which a panic is a failure of its thread's test, once per process, at its first lease.
 ///
 /// The hook sees what a drop cannot: a fixture that was moved away or dropped early, an expired sync `#[timeout]`.
 ///
@@ -19,7 +20,7 @@ pub(crate) fn watch_panics(tell: fn() -> String) {
     }
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        lane::suspect_this_thread();
+        lane::this_thread_failed();
         previous(info);
         account::print(&tell());
     }));
@@ -48,9 +49,8 @@ pub type TestResult<T = ()> = Result<T, TestError>;
 /// Any error that `?` meets in a test that returns [`TestResult`].
 ///
 /// The test runner prints the `Err` that a test returns by its `Debug`: that is the signal that moves the test's worker
-/// to its next generation. An error that the test handles itself is none; one that it shows by `Debug` is none either, as
-/// long as the test goes on to use or drop its fixtures. Like other catch-all errors it does not implement
-/// [`std::error::Error`]; it has it inside.
+/// to its next generation. An error that the test handles itself is none; one that it shows by `Debug` counts, and costs
+/// one fresh topic. Like other catch-all errors it does not implement [`std::error::Error`]; it has it inside.
 pub struct TestError(Box<dyn std::error::Error + Send + Sync>);
 
 impl TestError {
@@ -75,15 +75,9 @@ impl fmt::Display for TestError {
 
 impl fmt::Debug for TestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // After the fixtures are gone, so that nothing refutes it; and on the test's thread, also where the error was
-        // made on another one.
-        lane::suspect_this_thread();
-        self.0.fmt(f)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
-        }
+        // On the test's thread, also where the error was made on another one.
+        lane::this_thread_failed();
+        with_causes(f, &*self.0)?;
         // A part of what the runner prints: what this thread prints by itself meanwhile is not kept with the test.
         let account = TELL.get().map(|tell| tell()).unwrap_or_default();
         if account.is_empty() { Ok(()) } else { write!(f, "\n{}", account.trim_end()) }

@@ -1,8 +1,8 @@
-//! Where tests have the process die on purpose, between two steps that a kill must be able to come between.
+//! Where this package's own tests have the process die, between two steps that a kill must be able to come between.
 
 /// Kills this process here if `LEDGER_FAULT` says so: `written` for the first time that it passes, `written:3` for the
-/// third. Only in a build with debug assertions.
-#[cfg(debug_assertions)]
+/// third. A user's build does not look at it.
+#[cfg(feature = "__internal")]
 pub(crate) fn point(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,5 +27,5 @@ pub(crate) fn point(name: &str) {
     }
 }
 
-#[cfg(not(debug_assertions))]
+#[cfg(not(feature = "__internal"))]
 pub(crate) fn point(_: &str) {}

@@ -4,12 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::error::RDKafkaErrorCode;
+use embedded_kafka::{ApiKey as Request, EmbeddedKafka, ErrorCode, Fault};
 
-use crate::broker::{Broker, Embedded, Request};
 use crate::error::{Error, OrRaise, Result};
 use crate::lease::LeaseGuard;
-use crate::wait::Deadline;
 
 /// The faults of a test's own broker, from [`Kafka::faults`](crate::Kafka::faults): to see how a service takes them.
 ///
@@ -29,8 +27,7 @@ use crate::wait::Deadline;
 /// refused for another, such as a missing right, fails at once.
 ///
 /// ```
-/// use rstest_kafka::Request;
-/// use rstest_kafka::rdkafka::error::RDKafkaErrorCode;
+/// use rstest_kafka::{ErrorCode, Request};
 /// use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
 /// # let kafka = harness.lease();
@@ -39,11 +36,10 @@ use crate::wait::Deadline;
 /// let orders = kafka.topic("orders");
 /// let consumer = kafka.consumer(&orders);
 ///
-/// faults.fail_next(Request::Produce, 2, RDKafkaErrorCode::NotEnoughReplicas);
+/// faults.fail_next(Request::Produce, 2, ErrorCode::NotEnoughReplicas);
 ///
 /// // The service under test: its client tries again, and again.
-/// let mut config = kafka.client_config();
-/// config.remove("fetch.wait.max.ms"); // a consumer's
+/// let mut config = kafka.producer_config();
 /// let service: BaseProducer = config.set("retry.backoff.ms", "10").create().unwrap();
 /// service.send(BaseRecord::to(&orders).key("k").payload("survives")).unwrap();
 /// service.flush(std::time::Duration::from_secs(5)).unwrap();
@@ -54,22 +50,32 @@ use crate::wait::Deadline;
 #[must_use = "faults are for the service under test"]
 #[derive(Clone)]
 pub struct Faults {
-    lease: LeaseGuard,
-    broker: Arc<Embedded>,
+    /// The lease goes on, and with it its broker.
+    _lease: LeaseGuard,
+    broker: Arc<EmbeddedKafka>,
 }
 
 impl Faults {
     pub(crate) fn of(lease: LeaseGuard) -> Result<Self> {
         lease.lease().take_own_broker()?;
-        let own = lease.lease().own_broker().ok_or_else(|| Error::misuse("this lease has no broker of its own"))?;
-        let broker = Arc::clone(own.broker());
-        Ok(Self { lease, broker })
+        let own = lease.lease().own_broker().and_then(|own| own.broker().as_embedded().cloned());
+        let broker = own.ok_or_else(|| Error::misuse("this lease has no broker of its own"))?;
+        Ok(Self { _lease: lease, broker })
+    }
+
+    /// The broker itself: its clock, its logs and groups, and what it has been asked for.
+    pub fn embedded(&self) -> &EmbeddedKafka {
+        &self.broker
     }
 
     /// Takes a broker down, 1 being the first: it closes every connection and refuses new ones, until
     /// [`broker_up`](Self::broker_up).
     ///
-    /// No other broker takes over the partitions that it leads; what was written to them is there again when it is up.
+    /// The partitions that it leads go to another of their replicas, and the groups that it coordinates to another broker.
+    /// A partition without another replica has no leader meanwhile.
+    ///
+    /// librdkafka closes a consumer that is a member of a group, and does not reach its coordinator, only after
+    /// `session.timeout.ms`, 45 s by default: a test that drops its service while the broker is down gives it a short one.
     ///
     /// # Panics
     /// When there is no such broker; [`try_broker_down`](Self::try_broker_down) returns that as an error.
@@ -81,9 +87,9 @@ impl Faults {
     /// As [`broker_down`](Self::broker_down).
     ///
     /// # Errors
-    /// [`Error::Misuse`] when there is no such broker, [`Error::Broker`] when it does not do as it is told.
+    /// [`Error::Misuse`] when there is no such broker.
     pub fn try_broker_down(&self, broker: i32) -> Result<()> {
-        self.broker.set_up(broker, false, self.deadline())
+        self.broker.broker_down(broker).map_err(refused)
     }
 
     /// Brings a broker back, with all that was written to it. Clients find it after their `reconnect.backoff.max.ms` at the
@@ -99,65 +105,68 @@ impl Faults {
     /// As [`broker_up`](Self::broker_up).
     ///
     /// # Errors
-    /// As [`try_broker_down`](Self::try_broker_down).
+    /// [`Error::Misuse`] when there is no such broker.
     pub fn try_broker_up(&self, broker: i32) -> Result<()> {
-        self.broker.set_up(broker, true, self.deadline())
+        self.broker.broker_up(broker).map_err(refused)
     }
 
-    /// From now on every broker sends each answer so much later, in whole milliseconds; zero ends it.
-    ///
-    /// # Panics
-    /// When the broker does not do as it is told; [`try_latency`](Self::try_latency) returns that as an error.
-    #[track_caller]
+    /// From now on every broker sends each answer so much later; zero ends it.
     pub fn latency(&self, latency: Duration) {
-        self.try_latency(latency).or_raise();
-    }
-
-    /// As [`latency`](Self::latency).
-    ///
-    /// # Errors
-    /// [`Error::Broker`] when the broker does not do as it is told.
-    pub fn try_latency(&self, latency: Duration) -> Result<()> {
-        self.broker.set_latency(latency, self.deadline())
+        self.broker.latency(latency);
     }
 
     /// The next `n` requests of a kind, whoever sends them, are answered with this error and not carried out.
     ///
-    /// They come after those that an earlier call has asked for. With
-    /// [`BrokerTransportFailure`](RDKafkaErrorCode::BrokerTransportFailure) the broker closes the connection instead of
-    /// answering.
+    /// They come after those that an earlier call has asked for. A Fetch that waits for messages already is not among them.
     ///
     /// # Panics
-    /// For an error that no broker answers with; [`try_fail_next`](Self::try_fail_next) returns that as an error.
+    /// For a request that the broker does not serve; [`try_fail_next`](Self::try_fail_next) returns that as an error.
     #[track_caller]
-    pub fn fail_next(&self, request: Request, n: usize, error: RDKafkaErrorCode) {
+    pub fn fail_next(&self, request: Request, n: usize, error: ErrorCode) {
         self.try_fail_next(request, n, error).or_raise();
     }
 
     /// As [`fail_next`](Self::fail_next).
     ///
     /// # Errors
-    /// [`Error::Misuse`] for an error that no broker answers with, or more than 1,000,000 of them.
-    pub fn try_fail_next(&self, request: Request, n: usize, error: RDKafkaErrorCode) -> Result<()> {
-        self.broker.fail_next(request, n, error)
+    /// [`Error::Misuse`] for a request that the broker does not serve, or an error that no broker answers with.
+    pub fn try_fail_next(&self, request: Request, n: usize, error: ErrorCode) -> Result<()> {
+        self.broker.fail(request, n, error).map_err(refused)
     }
 
-    /// From now on metadata say this error of a topic, such as `LeaderNotAvailable` or `TopicAuthorizationFailed`; `None`
-    /// ends it.
+    /// Has something else go wrong: for one client or topic only, with a delay, after the request was carried out, or with the
+    /// connection closed instead of an answer.
+    ///
+    /// # Panics
+    /// For a fault that cannot happen; [`try_fault`](Self::try_fault) returns that as an error.
+    #[track_caller]
+    pub fn fault(&self, fault: Fault) {
+        self.try_fault(fault).or_raise();
+    }
+
+    /// As [`fault`](Self::fault).
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a fault that cannot happen.
+    pub fn try_fault(&self, fault: Fault) -> Result<()> {
+        self.broker.fault(fault).map_err(refused)
+    }
+
+    /// From now on metadata say this error of a topic, such as [`ErrorCode::LeaderNotAvailable`]; `None` ends it.
     ///
     /// # Panics
     /// For an error that no broker answers with; [`try_topic_error`](Self::try_topic_error) returns that as an error.
     #[track_caller]
-    pub fn topic_error(&self, topic: &str, error: Option<RDKafkaErrorCode>) {
+    pub fn topic_error(&self, topic: &str, error: Option<ErrorCode>) {
         self.try_topic_error(topic, error).or_raise();
     }
 
     /// As [`topic_error`](Self::topic_error).
     ///
     /// # Errors
-    /// [`Error::Misuse`] for an error that no broker answers with, [`Error::Broker`] when it does not do as it is told.
-    pub fn try_topic_error(&self, topic: &str, error: Option<RDKafkaErrorCode>) -> Result<()> {
-        self.broker.set_topic_error(topic, error, self.deadline())
+    /// [`Error::Misuse`] for an error that no broker answers with.
+    pub fn try_topic_error(&self, topic: &str, error: Option<ErrorCode>) -> Result<()> {
+        self.broker.topic_error(topic, error).map_err(refused)
     }
 
     /// How many requests of a kind have come since the broker is there, also those that were answered with an error.
@@ -168,7 +177,7 @@ impl Faults {
     /// Ends every fault: all brokers are up and answer at once, and no error is left to be answered with.
     ///
     /// # Panics
-    /// When the broker does not do as it is told; [`try_clear`](Self::try_clear) returns that as an error.
+    /// When the port of a broker that was down is taken; [`try_clear`](Self::try_clear) returns that as an error.
     #[track_caller]
     pub fn clear(&self) {
         self.try_clear().or_raise();
@@ -177,18 +186,18 @@ impl Faults {
     /// As [`clear`](Self::clear).
     ///
     /// # Errors
-    /// [`Error::Broker`] when the broker does not do as it is told.
+    /// [`Error::Misuse`] when the port of a broker that was down is taken.
     pub fn try_clear(&self) -> Result<()> {
-        self.broker.heal(self.deadline())
+        self.broker.clear_faults().map_err(refused)
     }
+}
 
-    fn deadline(&self) -> Deadline {
-        self.lease.lease().deadline()
-    }
+fn refused(error: embedded_kafka::Error) -> Error {
+    Error::misuse(format!("{error:?}"))
 }
 
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Faults").field("broker", &self.broker.name()).finish_non_exhaustive()
+        f.debug_struct("Faults").field("broker", &self.broker.bootstrap_servers()).finish_non_exhaustive()
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use rdkafka::ClientConfig;
-use rdkafka::bindings as rdsys;
 
 use crate::broker::Capabilities;
 use crate::consumer::PooledConsumer;
@@ -92,7 +91,8 @@ impl Kafka {
 
     /// A consumer of the topic from the pool, standing at the fence on every partition.
     ///
-    /// Takes a [`Topic`] or a logical name. Asking for it late changes nothing: the fence is the topic's.
+    /// Takes a [`Topic`] or a logical name. Asking for it late changes nothing: the fence is the topic's. A topic of
+    /// [`TopicNames::name`] need not exist yet: receiving waits until the service has created it.
     ///
     /// # Panics
     /// When it cannot be had; [`try_consumer`](Self::try_consumer) returns that as an error.
@@ -111,7 +111,7 @@ impl Kafka {
 
     /// A group id for a service under test: a consumer that joins it starts at the fences of these topics.
     ///
-    /// Each call makes a new group; it is deleted at exit.
+    /// Each call makes a new group. It is deleted soon after its lease, once it has no members, and at the latest at exit.
     ///
     /// # Panics
     /// When it cannot be had; [`try_group`](Self::try_group) returns that as an error.
@@ -136,13 +136,49 @@ impl Kafka {
         self.lease.lease().settle("bootstrap_servers()").broker().bootstrap_servers()
     }
 
-    /// A client configuration for a service under test: addresses, security, and on the embedded broker the fetch wait
-    /// without which it would see each message up to 500 ms late.
+    /// A client configuration for any client, such as an admin client: addresses and security.
     ///
-    /// It holds what the harness was told, passwords too, and no group id. The fetch wait is a consumer's property: a
-    /// producer that is made from it says in its log that it ignores it.
+    /// It holds what the harness was given, passwords too, without what only a consumer or only a producer takes.
+    /// [`pairs`](crate::pairs()) makes plain text of it.
     pub fn client_config(&self) -> ClientConfig {
         self.lease.lease().settle("client_config()").broker().client_config()
+    }
+
+    /// A configuration for a consumer of the service under test, as a member of this group.
+    ///
+    /// It is [`client_config`](Self::client_config) with what the harness was given for consumers, and with what a test wants where
+    /// the harness was given nothing else. librdkafka's defaults are made for other things than tests:
+    ///
+    /// | property | is | by default | at that default |
+    /// |---|---|---|---|
+    /// | `group.id` | the group's | none | |
+    /// | `auto.offset.reset` | `earliest` | `latest` | a topic that was only named is not read from its first message |
+    /// | `auto.commit.interval.ms` | 50 | 5,000 | [`Group::wait_until_consumed`] waits 5 s, or in vain |
+    /// | `fetch.wait.max.ms` | 50 | 500 | what is not ready for the first Fetch is read 500 ms late |
+    /// | `fetch.error.backoff.ms` | 50 | 500 | it reads on 500 ms after a leader has moved |
+    /// | `topic.metadata.refresh.interval.ms` | 200 | 300,000 | a new partition, or a topic of a pattern, is seen minutes late |
+    /// | `reconnect.backoff.max.ms` | 500 | 10,000 | it connects up to 10 s late to a broker that was down |
+    ///
+    /// Left as they are: `heartbeat.interval.ms` (3 s), which is how late a classic group's member notices that another joins,
+    /// and `session.timeout.ms` (45 s), which is how long a member may take to close while its broker is down. librdkafka refuses
+    /// both where a service sets `group.protocol=consumer`, so set them where a test depends on them.
+    pub fn consumer_config(&self, group: &str) -> ClientConfig {
+        self.lease.lease().settle("consumer_config()").broker().consumer_config(group)
+    }
+
+    /// A configuration for a producer of the service under test.
+    ///
+    /// It is [`client_config`](Self::client_config) with what the harness was given for producers, and with what a test wants where
+    /// the harness was given nothing else:
+    ///
+    /// | property | is | by default | at that default |
+    /// |---|---|---|---|
+    /// | `linger.ms` | 0 | 5 | each message that the service waits for takes 5 ms longer |
+    /// | `message.timeout.ms` | the configured timeout | 300,000 | one that nobody acknowledges holds the service for 5 minutes |
+    /// | `reconnect.backoff.max.ms` | 500 | 10,000 | it connects up to 10 s late to a broker that was down |
+    pub fn producer_config(&self) -> ClientConfig {
+        let lease = self.lease.lease();
+        lease.settle("producer_config()").broker().producer_config(lease.harness().timeout())
     }
 
     /// The faults of a broker that this test has for itself: down, slow, answering with errors.
@@ -171,16 +207,10 @@ impl Kafka {
         self.lease.lease().connection().broker().capabilities()
     }
 
-    /// librdkafka's handle of the embedded broker, null for any other; valid as long as the harness.
-    ///
-    /// For this crate's own tests, which count its requests and slow it down: it cannot be reached from outside, because
-    /// it lives in the control client.
+    /// The broker itself where it is in this process, for this crate's own tests: they count its requests and slow it down.
     #[doc(hidden)]
-    pub fn mock_cluster(&self) -> *mut rdsys::rd_kafka_mock_cluster_t {
-        // SAFETY: the control client's handle is valid as long as the connection; the call only reads a field of it.
-        unsafe {
-            rdsys::rd_kafka_handle_mock_cluster(self.lease.lease().settle("the mock").broker().control().native())
-        }
+    pub fn embedded(&self) -> Option<std::sync::Arc<embedded_kafka::EmbeddedKafka>> {
+        self.lease.lease().settle("the embedded broker").broker().as_embedded().cloned()
     }
 
     /// Counts this test as failed, whatever becomes of it: its worker's next test gets the next generation.
@@ -234,13 +264,14 @@ impl fmt::Debug for Kafka {
 /// # let topic_names = kafka.topic_names();
 ///
 /// let audit = topic_names.name("audit");
+/// let consumer = kafka.consumer(&audit); // need not exist yet
 ///
 /// // The service under test: its first write makes the topic.
-/// let service: BaseProducer = kafka.client_config().create().unwrap();
+/// let service: BaseProducer = kafka.producer_config().create().unwrap();
 /// service.send(BaseRecord::to(&audit).key("service").payload("started")).unwrap();
 /// service.flush(std::time::Duration::from_secs(5)).unwrap();
 ///
-/// assert_eq!(kafka.consumer(&audit).recv().text(), "started");
+/// assert_eq!(consumer.recv().text(), "started");
 /// ```
 #[must_use = "a test's lease ends when its last fixture is dropped"]
 pub struct TopicNames {

@@ -79,12 +79,9 @@ pub(crate) struct Hold {
     lane: usize,
     /// The name of the test's thread: libtest names it by the test's path, and a `#[timeout]` body thread the same.
     thread_name: Option<String>,
+    /// Whether there has been a sign of failure since the last lease began. Nothing takes one back: a panic that the test
+    /// catches costs one generation.
     failed: AtomicBool,
-    /// The threads that panicked or showed an `Err`, each until it shows that it went on. Several: the body of an expired
-    /// sync `#[timeout]` may catch a panic of its own, which takes nothing back of the test's.
-    suspects: Mutex<Vec<u64>>,
-    /// Whether there has ever been one: until then nobody has to lock to find himself not among them.
-    had_suspects: AtomicBool,
     /// Whether a lease has begun in the generation that the lane is in: a failure gives several signs and moves it once.
     leased: AtomicBool,
     /// The thread on which something of this test's was used last.
@@ -104,8 +101,7 @@ type Verdict = Box<dyn FnOnce(bool) + Send>;
 impl Hold {
     /// The hold of this thread's test, taken now if it has none.
     pub(crate) fn of_this_thread() -> Arc<Self> {
-        let existing = OF_THREAD.try_with(|hold| hold.borrow().clone()).ok().flatten();
-        if let Some(hold) = existing {
+        if let Some(hold) = own_hold() {
             return hold;
         }
         let hold = Arc::new(Self::take_lowest_free());
@@ -118,6 +114,11 @@ impl Hold {
         hold
     }
 
+    /// A hold that is no thread's: it ends with its lease, and sees only the signs that the lease itself gives.
+    pub(crate) fn detached() -> Arc<Self> {
+        Arc::new(Self::take_lowest_free())
+    }
+
     fn take_lowest_free() -> Self {
         let mut lanes = lock(&LANES);
         let lane = lanes.iter().position(|lane| !lane.held).unwrap_or_else(|| {
@@ -126,13 +127,10 @@ impl Hold {
         });
         lanes[lane].held = true;
         drop(lanes);
-        let thread_name = thread::current().name().map(str::to_owned);
         Self {
             lane,
-            thread_name,
+            thread_name: thread::current().name().map(str::to_owned),
             failed: AtomicBool::new(false),
-            suspects: Mutex::default(),
-            had_suspects: AtomicBool::new(false),
             leased: AtomicBool::new(false),
             last_user: AtomicU64::new(this_thread()),
             untold: Mutex::default(),
@@ -149,17 +147,16 @@ impl Hold {
         self.lane
     }
 
-    /// The generation that a lease which starts now gets: a failure known by now counts.
-    pub(crate) fn generation(&self) -> u32 {
+    /// The generation of a lease that begins now: a failure that is known by now counts, also one of an earlier test on
+    /// this thread.
+    pub(crate) fn begin_lease(&self) -> u32 {
         // Of those before nobody will ask any more. Dropped outside the lock: they hold what has locks of its own.
         let untold = std::mem::take(&mut *lock(&self.untold));
         drop(untold);
         self.decide();
-        if self.failed.swap(false, Ordering::SeqCst) {
-            lock(&self.suspects).clear();
-        }
+        self.failed.store(false, Ordering::SeqCst);
         self.leased.store(true, Ordering::SeqCst);
-        lock(&LANES)[self.lane].generation
+        generation_of(self.lane)
     }
 
     /// This test has failed, whatever else happens.
@@ -167,51 +164,16 @@ impl Hold {
         self.failed.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it is certain that this test has failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Whether there is a sign of failure that nothing has refuted.
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.has_failed() || !lock(&self.suspects).is_empty()
-    }
-
-    /// Something of this test's was used or dropped on this thread: while unwinding it is suspected; else a panic that
-    /// this very thread raised before was caught, because its code went on.
-    ///
-    /// Another thread that unwinds, a task's, is certain: what goes on there is no more of the test's than it tells.
+    /// Something of this test's was used or dropped on this thread; while unwinding that is a sign of failure.
     pub(crate) fn observe(&self) {
         self.last_user.store(this_thread(), Ordering::Relaxed);
-        if !thread::panicking() {
-            // What this thread has put in itself it sees, and it takes out no other's.
-            if !self.had_suspects.load(Ordering::SeqCst) {
-                return;
-            }
-            let this = this_thread();
-            lock(&self.suspects).retain(|suspect| *suspect != this);
-        } else if self.runs_on_this_thread() {
-            self.suspect();
-        } else {
+        if thread::panicking() {
             self.mark_failed();
         }
-    }
-
-    fn suspect(&self) {
-        let this = this_thread();
-        self.had_suspects.store(true, Ordering::SeqCst);
-        let mut suspects = lock(&self.suspects);
-        if !suspects.contains(&this) {
-            suspects.push(this);
-        }
-    }
-
-    /// Whether this is the test's thread, or the body thread of its sync `#[timeout]`, which has the same name.
-    fn runs_on_this_thread(&self) -> bool {
-        let own = OF_THREAD.try_with(|slot| {
-            slot.try_borrow().is_ok_and(|hold| hold.as_deref().is_some_and(|hold| std::ptr::eq(hold, self)))
-        });
-        own.unwrap_or(false) || (self.thread_name.is_some() && thread::current().name() == self.thread_name.as_deref())
     }
 
     /// Whether something of this test's was used last on another thread: its fixtures are not dropped by this one.
@@ -224,8 +186,8 @@ impl Hold {
         lock(&self.untold).push(Box::new(telling));
     }
 
-    /// A lease has ended: `verdict` is told whether its test failed, at once if that is certain, else when the test's
-    /// thread ends or starts another lease.
+    /// A lease has ended: `verdict` is told whether its test failed, at once if there is a sign of it, else when the
+    /// test's thread ends or starts another lease.
     pub(crate) fn lease_ended(&self, verdict: impl FnOnce(bool) + Send + 'static) {
         lock(&self.undecided).push(Box::new(verdict));
         if self.has_failed() {
@@ -233,7 +195,7 @@ impl Hold {
         }
     }
 
-    /// A failure that is certain moves the lane to its next generation, once.
+    /// A failure moves the lane to its next generation, once.
     fn decide(&self) {
         let failed = self.has_failed();
         if failed && self.leased.swap(false, Ordering::SeqCst) {
@@ -254,10 +216,6 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // Nothing of the test can refute the suspicion any more.
-        if self.is_suspect() {
-            self.mark_failed();
-        }
         self.decide();
         lock(&LANES)[self.lane].held = false;
     }
@@ -268,12 +226,12 @@ pub(crate) fn generation_of(lane: usize) -> u32 {
     lock(&LANES).get(lane).map_or(0, |lane| lane.generation)
 }
 
-/// A panic, or an `Err` on its way to the runner, was seen on this thread: its test is suspected.
+/// A panic, or an `Err` on its way to the runner, was seen on this thread: its test has failed.
 ///
 /// The test is found by the thread itself, or by its name, which the body thread of a sync `#[timeout]` shares with the
 /// test's.
-pub(crate) fn suspect_this_thread() {
-    holds_of_this_thread().iter().for_each(|hold| hold.suspect());
+pub(crate) fn this_thread_failed() {
+    holds_of_this_thread().iter().for_each(|hold| hold.mark_failed());
 }
 
 /// The accounts that the test of this thread has not told, each to be asked for once.
@@ -281,20 +239,21 @@ pub(crate) fn untold_of_this_thread() -> Vec<Box<dyn FnOnce() -> String + Send>>
     holds_of_this_thread().iter().flat_map(|hold| std::mem::take(&mut *lock(&hold.untold))).collect()
 }
 
+fn own_hold() -> Option<Arc<Hold>> {
+    OF_THREAD.try_with(|slot| slot.try_borrow().ok().and_then(|hold| hold.clone())).ok().flatten()
+}
+
 fn holds_of_this_thread() -> Vec<Arc<Hold>> {
-    let own = OF_THREAD.try_with(|slot| slot.try_borrow().ok().and_then(|hold| hold.clone())).ok().flatten();
-    if let Some(hold) = own {
+    if let Some(hold) = own_hold() {
         return vec![hold];
     }
     let current = thread::current();
     let Some(name) = current.name() else { return Vec::new() };
-    // Whoever holds this lock calls nothing that could panic, so a panic cannot have come from under it.
-    let holds = lock(&HOLDS);
-    let named: Vec<Arc<Hold>> =
-        holds.iter().filter_map(Weak::upgrade).filter(|hold| hold.thread_name.as_deref() == Some(name)).collect();
-    // Dropping the last reference to a hold takes locks of its own.
-    drop(holds);
-    named
+    // Whoever holds this lock calls nothing that could panic, so a panic cannot have come from under it. All are taken
+    // out of it before one is dropped: the last reference to a hold takes locks of its own.
+    let mut holds: Vec<Arc<Hold>> = lock(&HOLDS).iter().filter_map(Weak::upgrade).collect();
+    holds.retain(|hold| hold.thread_name.as_deref() == Some(name));
+    holds
 }
 
 #[cfg(test)]
@@ -307,13 +266,20 @@ mod tests {
         thread::Builder::new().name(name.to_owned()).spawn(test).unwrap().join()
     }
 
-    // One test: lanes are of the process, and libtest would run several at once.
+    fn look() -> (usize, u32) {
+        let hold = Hold::of_this_thread();
+        (hold.lane(), hold.begin_lease())
+    }
+
+    /// Lanes are of the process, and libtest runs several tests at once.
+    static ALONE: Mutex<()> = Mutex::new(());
+
     #[test]
     fn lanes_are_exclusive_reused_and_moved_on_by_failures() {
-        let first = on_a_thread("first", || (Hold::of_this_thread().lane(), Hold::of_this_thread().generation()));
-        let (lane, generation) = first.unwrap();
-        let again = on_a_thread("again", || (Hold::of_this_thread().lane(), Hold::of_this_thread().generation()));
-        assert_eq!(again.unwrap(), (lane, generation), "the lane is free once its thread has ended, and unmoved");
+        let _alone = lock(&ALONE);
+        let (lane, generation) = on_a_thread("first", look).unwrap();
+        let again = on_a_thread("again", look).unwrap();
+        assert_eq!(again, (lane, generation), "the lane is free once its thread has ended, and unmoved");
 
         // A leaked hold keeps its lane.
         let leaked = on_a_thread("leaks", || {
@@ -337,53 +303,86 @@ mod tests {
         drop(leave);
         running.join().unwrap();
 
-        // A mark moves the lane; a caught panic does not; one that nothing refutes does.
-        let marked = on_a_thread("marked", || {
-            let hold = Hold::of_this_thread();
-            let before = hold.generation();
-            hold.mark_failed();
-            (hold.lane(), before)
+        // A failure moves the lane, also one that is seen when the lease is over.
+        let (lane, generation) = on_a_thread("marked", || {
+            let look = look();
+            Hold::of_this_thread().mark_failed();
+            look
         })
         .unwrap();
-        let after = on_a_thread("after", || (Hold::of_this_thread().lane(), Hold::of_this_thread().generation()));
-        assert_eq!(after.unwrap(), (marked.0, marked.1 + 1));
-        let caught = on_a_thread("caught", || {
-            let hold = Hold::of_this_thread();
-            suspect_this_thread();
-            assert!(hold.is_suspect());
-            hold.observe();
-            assert!(!hold.is_suspect());
-            hold.generation()
-        });
-        assert_eq!(caught.unwrap(), marked.1 + 1);
-        on_a_thread("late", || {
-            Hold::of_this_thread().generation();
-            suspect_this_thread();
-        })
-        .unwrap();
-        assert_eq!(on_a_thread("last", || Hold::of_this_thread().generation()).unwrap(), marked.1 + 2);
+        let late = || {
+            let look = look();
+            this_thread_failed();
+            look
+        };
+        assert_eq!(on_a_thread("late", late).unwrap(), (lane, generation + 1));
+        assert_eq!(on_a_thread("after", look).unwrap(), (lane, generation + 2));
 
         // A second sign of the same failure moves it no further.
         on_a_thread("twice", || {
             let hold = Hold::of_this_thread();
-            hold.generation();
+            hold.begin_lease();
             hold.mark_failed();
             hold.lease_ended(|failed| assert!(failed));
-            suspect_this_thread();
+            this_thread_failed();
         })
         .unwrap();
-        assert_eq!(on_a_thread("once", || Hold::of_this_thread().generation()).unwrap(), marked.1 + 3);
+        assert_eq!(on_a_thread("once", look).unwrap().1, generation + 3);
+
+        // The next lease on the same thread begins without the failure, and may fail for itself.
+        on_a_thread("runner", move || {
+            for failures in 0..3 {
+                assert_eq!(look(), (lane, generation + 3 + failures));
+                this_thread_failed();
+            }
+        })
+        .unwrap();
+        assert_eq!(on_a_thread("behind", look).unwrap().1, generation + 6);
 
         // A body thread of the same name counts, one of another name does not.
         on_a_thread("twin", || {
             let hold = Hold::of_this_thread();
-            on_a_thread("other", suspect_this_thread).unwrap();
-            assert!(!hold.is_suspect());
-            on_a_thread("twin", suspect_this_thread).unwrap();
-            assert!(hold.is_suspect());
-            hold.observe();
-            assert!(hold.is_suspect(), "only the thread that panicked can show that it went on");
+            on_a_thread("other", this_thread_failed).unwrap();
+            assert!(!hold.has_failed());
+            on_a_thread("twin", this_thread_failed).unwrap();
+            assert!(hold.has_failed());
         })
         .unwrap();
+
+        // One that is no thread's has a lane of its own, and sees nothing of the thread.
+        on_a_thread("detached", || {
+            let (own, detached, other) = (Hold::of_this_thread(), Hold::detached(), Hold::detached());
+            assert!(own.lane() != detached.lane() && detached.lane() != other.lane());
+            let (lane, generation) = (detached.lane(), detached.begin_lease());
+            this_thread_failed();
+            assert!(own.has_failed() && !detached.has_failed());
+            detached.mark_failed();
+            drop(detached);
+            let next = Hold::detached();
+            assert_eq!((next.lane(), next.begin_lease()), (lane, generation + 1), "free again, and moved");
+            assert!(!other.has_failed());
+        })
+        .unwrap();
+    }
+
+    // What the hook looks through may be the last to have a hold, which takes locks of its own when it goes.
+    #[test]
+    fn looking_for_a_hold_by_a_threads_name_drops_none_under_the_lock() {
+        let _alone = lock(&ALONE);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            let many = thread::Builder::new().name("comes-and-goes".to_owned());
+            let many = many.spawn_scoped(scope, || {
+                while !done.load(Ordering::SeqCst) {
+                    // As a test's thread has one until it ends.
+                    drop(Hold::of_this_thread());
+                    OF_THREAD.with(|slot| slot.take());
+                }
+            });
+            let look = || (0..20_000).for_each(|_| assert!(holds_of_this_thread().is_empty()));
+            thread::Builder::new().name("looks".to_owned()).spawn_scoped(scope, look).unwrap().join().unwrap();
+            done.store(true, Ordering::SeqCst);
+            many.unwrap().join().unwrap();
+        });
     }
 }

@@ -21,7 +21,7 @@
 //! }
 //! ```
 //!
-//! Nothing has to be running for that: the broker is embedded, librdkafka's mock cluster inside the test process. With
+//! Nothing has to be running for that: the broker is embedded, an Apache Kafka inside the test process. With
 //! `RSTEST_KAFKA_BOOTSTRAP_SERVERS` set the same tests run on a real cluster. The README has a recipe for each task and a table
 //! of all settings; `examples/relay.rs` is a service with its tests.
 //!
@@ -30,13 +30,15 @@
 //! | to | see |
 //! |---|---|
 //! | get topics and consumers, and send | [`Kafka`], from the fixture [`kafka()`] |
+//! | send headers, a timestamp, no key or no value | [`ProducerRecord`] |
 //! | receive and assert | [`PooledConsumer`] and [`Record`] |
-//! | test a service with a consumer group | [`Kafka::group`] and [`Kafka::client_config`] |
+//! | test a service with a consumer group | [`Kafka::group`], [`Kafka::consumer_config`] and [`Kafka::producer_config`] |
 //! | have several partitions, or a topic to oneself | [`TopicSpec`] |
 //! | name a topic that the service makes | [`TopicNames`] |
 //! | fail a test by returning an `Err` | [`TestResult`] |
 //! | see how a service takes a fault of its broker | [`Kafka::faults`] |
 //! | configure, or use a second cluster | [`Harness`] |
+//! | run several scenarios on one thread, or use another runner | [`Harness::detached_lease`] |
 //!
 //! # Words
 //!
@@ -59,7 +61,7 @@
 //!    under test.
 //! 3. After a failed test its worker's next test gets new topics, new groups and new consumers.
 //! 4. At exit every consumer is closed, and every topic and group that this process made is deleted: by name, never by
-//!    prefix or pattern.
+//!    prefix or pattern. The group of a service is deleted soon after its lease, once it has no members.
 //! 5. Cleanup never decides a test: no panic in a drop, nothing on stdout, no wait without a deadline.
 //! 6. Nothing happens before the first fixture: no thread, no socket, no file.
 //! 7. A test on a warm worker makes no topic, client or thread; it costs one offset request per topic and broker.
@@ -68,8 +70,9 @@
 //! # What counts as a failure
 //!
 //! A panic, in the test or in what it joins, also one of a later fixture; an expired `#[timeout]`; an `Err` that the test returns
-//! as [`TestResult`]; a call of [`Kafka::mark_failed`]. An `Err` of another type shows nothing of itself: the test may count
-//! as passed. A `#[should_panic]` test counts as failed. A false alarm costs one fresh topic.
+//! as [`TestResult`]; a call of [`Kafka::mark_failed`]; a send that was not acknowledged in time, or that was dropped before it was,
+//! since its message may still come. An `Err` of another type shows nothing of itself: the test may count as passed. A panic that
+//! the test expects or catches, and a [`TestError`] that it shows by `Debug`, count too: a false alarm costs one fresh topic.
 //!
 //! # What defeats cleanup
 //!
@@ -109,6 +112,7 @@
 
 mod account;
 mod broker;
+mod bytes;
 mod closer;
 mod config;
 mod connection;
@@ -124,6 +128,7 @@ mod flight;
 mod group;
 mod guards;
 mod harness;
+mod kept;
 mod lane;
 mod lease;
 mod ledger;
@@ -139,12 +144,13 @@ mod stats;
 mod sweep;
 mod topic;
 mod wait;
+mod within;
 mod worker;
 mod worker_state;
 
 pub use rdkafka;
 
-pub use crate::broker::{Capabilities, Request};
+pub use crate::broker::{Capabilities, pairs};
 pub use crate::config::{FailureAccount, KeepTopics};
 pub use crate::consumer::PooledConsumer;
 pub use crate::error::{Error, GroupLag, LaggingPartition, PartitionState, ReceiveTimeout, Result};
@@ -155,12 +161,15 @@ pub use crate::group::Group;
 pub use crate::guards::{Consumers, Kafka, TopicNames};
 pub use crate::harness::{Harness, HarnessBuilder};
 pub use crate::pool::{ConsumerContext, ConsumerRuntime, PoolClient};
+pub use crate::producer::{Delivery, ProducerRecord};
 pub use crate::record::Record;
 pub use crate::report::Report;
 pub use crate::stats::Stats;
 pub use crate::sweep::{Swept, sweep};
 pub use crate::topic::{Topic, TopicRef, TopicSpec};
+pub use crate::within::Within;
 pub use crate::worker::{RunId, WorkerId};
+pub use embedded_kafka::{ApiKey as Request, ErrorCode, Fault};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

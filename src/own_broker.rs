@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use crate::broker::Embedded;
+use crate::broker::Broker;
 use crate::closer::Closer;
 use crate::config::Config;
 use crate::connection::Connection;
@@ -21,7 +21,7 @@ static ENDING: LazyLock<Closer<Ending>> = LazyLock::new(Closer::new);
 
 /// A broker of one lease, with the connection to it.
 pub(crate) struct OwnBroker {
-    broker: Arc<Embedded>,
+    broker: Arc<Broker>,
     connection: Arc<Connection>,
 }
 
@@ -37,8 +37,7 @@ impl OwnBroker {
             });
         }
         ENDING.wait_for_room(MOST_ENDING, deadline);
-        let broker = Arc::new(Embedded::start(config.embedded_brokers)?);
-        broker.count_requests();
+        let broker = Arc::new(Broker::embedded(config.embedded_brokers, &config.properties)?);
         let connection = Arc::new(Connection::of_one_lease(&broker, config, harness, deadline)?);
         Ok(Self { broker, connection })
     }
@@ -47,7 +46,7 @@ impl OwnBroker {
         &self.connection
     }
 
-    pub(crate) fn broker(&self) -> &Arc<Embedded> {
+    pub(crate) fn broker(&self) -> &Arc<Broker> {
         &self.broker
     }
 

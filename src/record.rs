@@ -1,11 +1,17 @@
 //! A message that a test received.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::ops::Deref;
+use std::ptr;
+use std::slice;
 use std::time::{Duration, SystemTime};
 
-use rdkafka::message::{Header, Headers, Message, OwnedMessage};
+use rdkafka::Timestamp;
+use rdkafka::bindings as rdsys;
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedMessage};
 
+use crate::bytes::{self, harmless, preview};
 use crate::error::{Error, OrRaise, Result};
 
 /// A message as a test wants it: owned, its parts as methods, no trait to import.
@@ -31,21 +37,25 @@ use crate::error::{Error, OrRaise, Result};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Record(OwnedMessage);
+pub struct Record {
+    message: OwnedMessage,
+    /// Names and values, read beside rdkafka: its accessors panic at a name that is not UTF-8.
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
 
 impl Record {
-    pub(crate) fn new(message: OwnedMessage) -> Self {
-        Self(message)
+    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
+        Self { message: message.detach(), headers: headers_of(message) }
     }
 
     /// The value; `None` is a tombstone.
     pub fn payload(&self) -> Option<&[u8]> {
-        self.0.payload()
+        self.message.payload()
     }
 
     /// The key, if it has one.
     pub fn key(&self) -> Option<&[u8]> {
-        self.0.key()
+        self.message.key()
     }
 
     /// The value as text.
@@ -106,34 +116,35 @@ impl Record {
     }
 
     /// All headers in their order, also several of one name.
+    ///
+    /// Each byte of a name that is not UTF-8 is shown as `\xff`; rdkafka's own accessors panic at such a name.
     pub fn headers_iter(&self) -> impl Iterator<Item = Header<'_, &[u8]>> {
-        self.0.headers().into_iter().flat_map(|headers| headers.iter())
+        self.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() })
     }
 
     /// The partition that it came from.
     pub fn partition(&self) -> i32 {
-        self.0.partition()
+        self.message.partition()
     }
 
     /// Its offset in the partition.
     pub fn offset(&self) -> i64 {
-        self.0.offset()
+        self.message.offset()
     }
 
     /// The topic, as the broker calls it.
     pub fn topic(&self) -> &str {
-        self.0.topic()
+        self.message.topic()
     }
 
     /// When it was made or appended, as the topic's `message.timestamp.type` says; `None` where the broker keeps none.
     pub fn time(&self) -> Option<SystemTime> {
-        let millis = u64::try_from(self.0.timestamp().to_millis()?).ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+        time_of(self.message.timestamp())
     }
 
     /// The message itself.
     pub fn into_inner(self) -> OwnedMessage {
-        self.0
+        self.message
     }
 
     fn unlike(&self, reason: impl Into<String>) -> Error {
@@ -145,7 +156,7 @@ impl Deref for Record {
     type Target = OwnedMessage;
 
     fn deref(&self) -> &OwnedMessage {
-        &self.0
+        &self.message
     }
 }
 
@@ -156,49 +167,49 @@ impl fmt::Debug for Record {
         write!(f, " value ")?;
         preview(f, self.payload())?;
         for header in self.headers_iter() {
-            write!(f, " {}=", header.key)?;
+            write!(f, " {}=", header.key.chars().map(harmless).collect::<String>())?;
             preview(f, header.value)?;
         }
         Ok(())
     }
 }
 
-/// How many bytes of a key or a value a preview shows.
-const PREVIEW: usize = 120;
+pub(crate) fn time_of(timestamp: Timestamp) -> Option<SystemTime> {
+    let millis = u64::try_from(timestamp.to_millis()?).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+}
 
-/// Text as a quoted string, other bytes in hex, both cut at a length that leaves a line readable.
-fn preview(f: &mut fmt::Formatter<'_>, bytes: Option<&[u8]>) -> fmt::Result {
-    let Some(bytes) = bytes else { return f.write_str("none") };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => {
-            let end = text.char_indices().map(|(at, _)| at).chain([text.len()]).take_while(|at| *at <= PREVIEW).last();
-            write!(f, "{:?}", &text[..end.unwrap_or(0)])?;
+/// The headers of a message, with names as text.
+fn headers_of(message: &BorrowedMessage<'_>) -> Vec<(String, Option<Vec<u8>>)> {
+    const DONE: rdsys::rd_kafka_resp_err_t = rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    let mut headers = Vec::new();
+    let mut native = ptr::null_mut();
+    // SAFETY: the message is valid as long as `message`. The headers belong to it, and so do the names, which end with a 0, and
+    // the values, of the length that is given with each; all are copied before this returns.
+    unsafe {
+        if rdsys::rd_kafka_message_headers(message.ptr(), &mut native) != DONE {
+            return headers;
         }
-        Err(_) => {
-            f.write_str("0x")?;
-            for byte in bytes.iter().take(PREVIEW / 2) {
-                write!(f, "{byte:02x}")?;
-            }
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        while rdsys::rd_kafka_header_get_all(native, headers.len(), &mut name, &mut value, &mut size) == DONE {
+            let name = bytes::as_text(CStr::from_ptr(name).to_bytes());
+            let value = (!value.is_null()).then(|| slice::from_raw_parts(value.cast::<u8>(), size).to_vec());
+            headers.push((name, value));
         }
     }
-    let shown = if std::str::from_utf8(bytes).is_ok() { PREVIEW } else { PREVIEW / 2 };
-    if bytes.len() > shown { write!(f, "… ({} bytes)", bytes.len()) } else { Ok(()) }
+    headers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rdkafka::Timestamp;
-    use rdkafka::message::OwnedHeaders;
     use rstest::rstest;
 
     fn record(payload: Option<&[u8]>) -> Record {
-        let headers = OwnedHeaders::new()
-            .insert(Header { key: "trace", value: Some("a1") })
-            .insert(Header { key: "trace", value: Some("a2") });
+        let headers = ["a1", "a2"].map(|value| ("trace".to_owned(), Some(value.as_bytes().to_vec()))).to_vec();
         let payload = payload.map(<[u8]>::to_vec);
         let (key, topic, time) = (Some(b"k".to_vec()), "t".to_owned(), Timestamp::CreateTime(1_000));
-        Record::new(OwnedMessage::new(payload, key, topic, time, 2, 7, Some(headers)))
+        Record { message: OwnedMessage::new(payload, key, topic, time, 2, 7, None), headers }
     }
 
     #[rstest]

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, LeftOver};
+use crate::kept::keep;
 use crate::report::{self, Closing, Recorder, Report};
 use crate::stats::Stats;
 use crate::wait::Deadline;
@@ -161,7 +162,7 @@ fn empty() {
                 let left = entry.connection.close_at_exit(Deadline::after(allowed));
                 let _ = done.send(left);
                 // The last reference would run Drops that have no deadline.
-                std::mem::forget(entry);
+                keep(entry);
             };
             if thread::Builder::new().name("rstest-kafka exit".to_owned()).spawn(close).is_ok() {
                 waiting_for += 1;
@@ -195,7 +196,7 @@ fn empty() {
             let _ = writeln!(std::io::stderr(), "rstest-kafka: {stats}\n  exit       {closing}");
         }
         write_pages(pages, closing, deadline);
-        std::mem::forget(entries);
+        keep(entries);
     });
     // A panic's payload may panic when dropped, and nothing may leave an exit function.
     if let Err(payload) = outcome {

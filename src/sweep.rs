@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::broker::{Broker, Cluster};
+use crate::broker::Broker;
 use crate::config::{Config, Settings};
 use crate::environment::Environment;
 use crate::error::Result;
@@ -75,7 +75,7 @@ pub fn sweep() -> Result<Swept> {
 pub(crate) fn with_config(config: &Config) -> Result<Swept> {
     let Some(servers) = &config.bootstrap_servers else { return Ok(Swept::default()) };
     let deadline = Deadline::after(config.timeout);
-    let cluster = Cluster::connect(servers, &config.properties, deadline)?;
+    let cluster = Broker::cluster(servers, &config.properties)?;
     let cluster_id = cluster.control().cluster_id(deadline)?;
     let own_run = config.nextest.as_ref().map(|nextest| nextest.run.as_str());
     let folder = Folder::open(&config.state_dir)?;
@@ -83,7 +83,7 @@ pub(crate) fn with_config(config: &Config) -> Result<Swept> {
 }
 
 fn all(
-    broker: &dyn Broker,
+    broker: &Broker,
     folder: &Folder,
     cluster_id: &str,
     own_run: Option<&str>,
@@ -111,7 +111,7 @@ fn all(
 
 impl Swept {
     /// Whether nothing of the estate is left.
-    fn wind_up(&mut self, broker: &dyn Broker, estate: &Estate) -> bool {
+    fn wind_up(&mut self, broker: &Broker, estate: &Estate) -> bool {
         let deadline = Deadline::after(PER_OWNER);
         let listed = estate.ledger.topics();
         let names: Vec<String> = listed.iter().map(|topic| topic.name.clone()).collect();
@@ -165,14 +165,14 @@ struct Progress {
 
 impl Sweeping {
     /// Sweeps on a thread of its own, once per run: where a run has several processes, the first that can does it.
-    pub(crate) fn start(broker: &Arc<dyn Broker>, cluster_id: &str, config: &Config) -> Option<Self> {
+    pub(crate) fn start(broker: &Arc<Broker>, cluster_id: &str, config: &Config) -> Option<Self> {
         let sweeping = Self { state: Arc::default() };
         let (state, broker, cluster_id) = (Arc::clone(&sweeping.state), Arc::clone(broker), cluster_id.to_owned());
         let (state_dir, run_id, nextest) = (config.state_dir.clone(), config.run_id.clone(), config.nextest.clone());
         let sweep = move || {
             let goes_on = || !lock(&state).stop;
             let outcome = Folder::open(&state_dir).and_then(|folder| {
-                let Some(nextest) = nextest else { return all(&*broker, &folder, &cluster_id, None, goes_on) };
+                let Some(nextest) = nextest else { return all(&broker, &folder, &cluster_id, None, goes_on) };
                 let header = Header {
                     cluster_id: cluster_id.clone(),
                     bootstrap_servers: broker.bootstrap_servers().to_owned(),
@@ -181,7 +181,7 @@ impl Sweeping {
                     owner: Owner::Run { id: nextest.run.clone(), runner: ProcessMark::of_nextest() },
                 };
                 let Some(right) = folder.right_to_sweep(&header, &nextest.run) else { return Ok(Swept::default()) };
-                let swept = all(&*broker, &folder, &cluster_id, Some(&nextest.run), goes_on)?;
+                let swept = all(&broker, &folder, &cluster_id, Some(&nextest.run), goes_on)?;
                 if goes_on() {
                     right.done();
                 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::broker::TopicNow;
 use crate::error::{Error, Result};
 
 /// A topic of a lease: what the broker calls it, and where this test's messages begin.
@@ -26,11 +27,11 @@ pub(crate) struct TopicParts {
     pub(crate) fence: Fence,
 }
 
-/// Where a lease's messages begin, per partition.
+/// Where a lease's messages begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fence {
-    /// The end offset of each partition when the lease first learned the name.
-    Offsets(Vec<i64>),
+    /// What the topic was when the lease first learned the name. A partition that came later begins at 0.
+    Ends(TopicNow),
     /// The topic did not exist then, so every partition begins at 0, however many there will be.
     Beginning,
 }
@@ -38,11 +39,17 @@ pub(crate) enum Fence {
 impl Fence {
     pub(crate) fn offset(&self, partition: i32) -> i64 {
         match self {
-            Self::Offsets(offsets) => {
-                usize::try_from(partition).ok().and_then(|index| offsets.get(index)).copied().unwrap_or(0)
+            Self::Ends(then) => {
+                usize::try_from(partition).ok().and_then(|index| then.ends.get(index)).copied().unwrap_or(0)
             }
             Self::Beginning => 0,
         }
+    }
+
+    /// Where the lease's messages begin on each partition of what the topic is now: at 0 where it was created again since.
+    pub(crate) fn on(&self, now: &TopicNow) -> Vec<i64> {
+        let is_same = matches!(self, Self::Ends(then) if then.id == now.id);
+        (0..now.partitions()).map(|partition| if is_same { self.offset(partition) } else { 0 }).collect()
     }
 }
 
@@ -57,7 +64,10 @@ impl Topic {
         &self.0.logical
     }
 
-    /// The end offset of the partition at the moment when the lease first learned the name; 0 where there was none.
+    /// The end offset of the partition at the moment when the lease first learned the name; 0 if the partition came later.
+    ///
+    /// It is as far as a reader gets: with several replicas, a message of a writer with `acks=1` can be acknowledged before it
+    /// counts, and appear behind the fence of the next test.
     pub fn fence(&self, partition: i32) -> i64 {
         self.0.fence.offset(partition)
     }
@@ -65,7 +75,7 @@ impl Topic {
     /// How many partitions it had at its fence; `None` for a topic that was only named and did not exist then.
     pub fn partitions(&self) -> Option<i32> {
         match &self.0.fence {
-            Fence::Offsets(offsets) => Some(offsets.len() as i32),
+            Fence::Ends(then) => Some(then.partitions()),
             Fence::Beginning => None,
         }
     }
@@ -150,7 +160,7 @@ impl TopicSpec {
         self
     }
 
-    /// A topic configuration such as `cleanup.policy`; the embedded broker takes none and says so.
+    /// A topic configuration such as `cleanup.policy`.
     pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.config.push((key.into(), value.into()));
         self

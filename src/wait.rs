@@ -32,6 +32,10 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// What it allowed in all, for messages.
     pub(crate) fn allowed(&self) -> Duration {
         self.allowed

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::{Config, KeepTopics};
 use crate::error::{Error, Result};
+use crate::kept::keep;
 use crate::ledger::{BookedTopic, Entry, Folder, Header, Ledger, Numbers, Owner, ProcessMark, WorkerLedger};
 use crate::names::Names;
 use crate::worker::{RunId, WorkerId};
@@ -218,7 +219,7 @@ pub(crate) fn end_all(in_time: bool) {
     for state in std::mem::take(&mut *open_states()) {
         state.end(well);
         // Its lock is held to the very end.
-        std::mem::forget(state);
+        keep(state);
     }
 }
 

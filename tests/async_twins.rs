@@ -9,9 +9,8 @@ use std::time::Duration;
 use common::{in_order, put};
 use rstest::{fixture, rstest};
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rstest_kafka::rdkafka::producer::BaseRecord;
 use rstest_kafka::rdkafka::{Offset, TopicPartitionList};
-use rstest_kafka::{Error, Harness, Kafka, Topic};
+use rstest_kafka::{Error, Harness, Kafka, ProducerRecord, Topic};
 
 #[fixture]
 fn kafka() -> Kafka {
@@ -32,7 +31,7 @@ async fn they_send_and_receive(kafka: Kafka) {
     assert!(consumer.drain_async().await.is_empty());
     let delivery = kafka.send_async(&events, "k", "1").await;
     assert_eq!((delivery.partition, delivery.offset), (0, events.fence(0)));
-    kafka.send_record_async(BaseRecord::<str, str>::to(&events).payload("2")).await;
+    kafka.send_record_async(&events, ProducerRecord::value("2")).await;
     assert_eq!(kafka.send_all_async(&events, [("k", "3"), ("k", "4"), ("k", "5")]).await.len(), 3);
 
     assert_eq!(consumer.recv_matching_async(|record| record.text() == "3").await.text(), "3");
@@ -72,8 +71,8 @@ async fn they_fail_as_their_twins_do(#[from(impatient)] kafka: Kafka) {
     }
     assert!(matches!(kafka.try_send_async("two words", "k", "v").await, Err(Error::Name { .. })));
     assert!(matches!(kafka.try_send_all_async("two words", [("k", "v")]).await, Err(Error::Name { .. })));
-    let nowhere = BaseRecord::<str, str>::to(consumer.topic()).partition(99).payload("x");
-    assert!(kafka.try_send_record_async(nowhere).await.is_err());
+    let nowhere = ProducerRecord::value("x").partition(99);
+    assert!(kafka.try_send_record_async(consumer.topic(), nowhere).await.is_err());
 
     let group = kafka.group("billing", ["events"]);
     put(&kafka, consumer.topic(), 0, "unread");
@@ -167,7 +166,7 @@ fn a_predicate_may_use_the_consumer_and_may_panic(kafka: Kafka) {
     assert_eq!(consumer.recv_matching(|record| record.text() == "2").text(), "2");
     let mut others = Vec::new();
     let with_consumer = consumer.recv_matching(|record| {
-        others.extend(consumer.recv_timeout(Duration::ZERO).ok());
+        others.extend(consumer.within(Duration::ZERO).recv().ok());
         record.text() == "1"
     });
     assert_eq!(with_consumer.text(), "1");

@@ -172,8 +172,8 @@ mod on_a_cluster {
                 let service: BaseProducer = cluster::config().set("message.timeout.ms", "2000").create().unwrap();
                 service.send(BaseRecord::<str, str>::to(&named).payload("x")).unwrap();
                 service.flush(Duration::from_secs(10)).unwrap();
-                let error = kafka.try_consumer(&named).unwrap_err().to_string();
-                assert!(error.contains("exists once the service has made it"), "{error}");
+                let error = kafka.consumer(&named).try_recv().unwrap_err().to_string();
+                assert!(error.contains("the topic does not exist"), "{error}");
             });
         });
         restart_with("");

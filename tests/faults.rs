@@ -12,7 +12,7 @@ use rstest_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rstest_kafka::rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rstest_kafka::rdkafka::{Offset, TopicPartitionList};
-use rstest_kafka::{Error, Harness, HarnessBuilder, Kafka, Request};
+use rstest_kafka::{Error, ErrorCode, Fault, Harness, HarnessBuilder, Kafka, Request};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -76,7 +76,7 @@ fn one_broker_of_three_is_down_and_the_others_answer() {
         assert_eq!(brokers(), [1, 2, 3]);
         for unknown in [-1, 0, 4] {
             let error = faults.try_broker_down(unknown).unwrap_err().to_string();
-            assert!(error.contains(&format!("no broker {unknown}")) && error.contains("brokers 1 to 3"), "{error}");
+            assert!(error.contains(&format!("take down broker {unknown}")) && error.contains("1 to 3"), "{error}");
         }
         assert_eq!(brokers(), [1, 2, 3], "and none of them took all down");
     });
@@ -124,7 +124,7 @@ fn exactly_n_produce_requests_fail() {
         let mut config = plain(&kafka);
         config.set("retries", "0").set("linger.ms", "0");
         let producer: BaseProducer = config.create().unwrap();
-        faults.fail_next(Request::Produce, 3, RDKafkaErrorCode::NotEnoughReplicas);
+        faults.fail_next(Request::Produce, 3, ErrorCode::NotEnoughReplicas);
         for _ in 0..5 {
             produce_once(&producer, &events).unwrap();
         }
@@ -132,7 +132,7 @@ fn exactly_n_produce_requests_fail() {
         assert_eq!(consumer.recv_n(2).len(), 2);
         consumer.assert_empty();
         // What is cleared is not answered any more.
-        faults.fail_next(Request::Produce, 100, RDKafkaErrorCode::NotEnoughReplicas);
+        faults.fail_next(Request::Produce, 100, ErrorCode::NotEnoughReplicas);
         faults.clear();
         produce_once(&producer, &events).unwrap();
         assert_eq!(consumer.drain().len(), 1);
@@ -159,7 +159,7 @@ fn a_refused_request_is_asked_again_and_the_work_goes_on(#[case] request: Reques
         let events = kafka.topic("events");
         kafka.send(&events, "k", "one");
         let before = faults.requests(request);
-        faults.fail_next(request, 2, RDKafkaErrorCode::BrokerTransportFailure);
+        faults.fault(Fault::on(request).times(2).drop_connection());
         match request {
             Request::InitProducerId | Request::AddPartitionsToTxn | Request::EndTxn | Request::ApiVersions => {
                 let producer: BaseProducer = plain(&kafka).set("transactional.id", "t").create().unwrap();
@@ -200,7 +200,7 @@ fn a_commit_is_refused_with_the_chosen_error_exactly_n_times() {
         let service: BaseConsumer = config.set("group.id", "g").set("enable.auto.commit", "false").create().unwrap();
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(&events, 0, Offset::Offset(0)).unwrap();
-        faults.fail_next(Request::OffsetCommit, 2, RDKafkaErrorCode::TopicAuthorizationFailed);
+        faults.fail_next(Request::OffsetCommit, 2, ErrorCode::TopicAuthorizationFailed);
         let codes: Vec<_> = (0..4)
             .map(|_| service.commit(&offsets, CommitMode::Sync).err().and_then(|error| error.rdkafka_error_code()))
             .collect();
@@ -216,35 +216,37 @@ fn the_tests_own_calls_meet_the_faults_and_get_over_passing_ones() {
     let harness = builder().timeout(Duration::from_secs(20)).build();
     lease(&harness, |kafka| {
         let faults = kafka.faults();
-        let two = |request, error| {
+        let two = |fault: Fault, request| {
             let before = faults.requests(request);
-            faults.fail_next(request, 2, error);
+            faults.fault(fault.times(2));
             move |faults: &rstest_kafka::Faults| {
                 let asked = faults.requests(request) - before;
                 assert!(asked >= 3, "two refused, one answered: {request:?} came {asked} times");
             }
         };
-        let passed = two(Request::ListOffsets, RDKafkaErrorCode::NotLeaderForPartition);
+        let passed = two(Fault::on(Request::ListOffsets).answer(ErrorCode::NotLeaderOrFollower), Request::ListOffsets);
         let events = kafka.topic("events");
         passed(&faults);
-        let passed = two(Request::Produce, RDKafkaErrorCode::NotEnoughReplicas);
+        let passed = two(Fault::on(Request::Produce).answer(ErrorCode::NotEnoughReplicas), Request::Produce);
         kafka.send(&events, "k", "one");
         passed(&faults);
-        let passed = two(Request::Fetch, RDKafkaErrorCode::NotLeaderForPartition);
+        let passed = two(Fault::on(Request::Fetch).answer(ErrorCode::NotLeaderOrFollower), Request::Fetch);
         let consumer = kafka.consumer(&events);
         assert_eq!(consumer.recv().text(), "one");
         consumer.assert_empty();
         passed(&faults);
-        let passed = two(Request::ListOffsets, RDKafkaErrorCode::BrokerTransportFailure);
+        let passed = two(Fault::on(Request::ListOffsets).drop_connection(), Request::ListOffsets);
         consumer.assert_empty();
         passed(&faults);
-        let passed = two(Request::OffsetCommit, RDKafkaErrorCode::CoordinatorLoadInProgress);
+        let passed =
+            two(Fault::on(Request::OffsetCommit).answer(ErrorCode::CoordinatorLoadInProgress), Request::OffsetCommit);
         let group = kafka.group("billing", [&events]);
         passed(&faults);
-        let passed = two(Request::OffsetFetch, RDKafkaErrorCode::CoordinatorLoadInProgress);
+        let passed =
+            two(Fault::on(Request::OffsetFetch).answer(ErrorCode::CoordinatorLoadInProgress), Request::OffsetFetch);
         assert_eq!(group.lag(), 1);
         passed(&faults);
-        faults.fail_next(Request::Produce, 1, RDKafkaErrorCode::TopicAuthorizationFailed);
+        faults.fail_next(Request::Produce, 1, ErrorCode::TopicAuthorizationFailed);
         assert!(kafka.try_send(&events, "k", "refused").is_err());
         consumer.assert_empty();
     });
@@ -262,11 +264,11 @@ fn a_topic_that_metadata_refuse_is_there_again_when_that_ends() {
             metadata.topics()[0].error().map(RDKafkaErrorCode::from)
         };
         assert_eq!(error(), None);
-        faults.topic_error(&events, Some(RDKafkaErrorCode::TopicAuthorizationFailed));
+        faults.topic_error(&events, Some(ErrorCode::TopicAuthorizationFailed));
         assert_eq!(error(), Some(RDKafkaErrorCode::TopicAuthorizationFailed));
         faults.topic_error(&events, None);
         assert_eq!(error(), None);
-        faults.topic_error(&events, Some(RDKafkaErrorCode::LeaderNotAvailable));
+        faults.topic_error(&events, Some(ErrorCode::LeaderNotAvailable));
         faults.clear();
         assert_eq!(error(), None);
     });
@@ -277,12 +279,10 @@ fn an_error_that_no_broker_answers_with_is_refused() {
     let harness = builder().build();
     lease(&harness, |kafka| {
         let faults = kafka.faults();
-        for code in [RDKafkaErrorCode::NoError, RDKafkaErrorCode::Fail, RDKafkaErrorCode::QueueFull] {
-            let error = faults.try_fail_next(Request::Produce, 1, code).unwrap_err();
-            assert!(matches!(error, Error::Misuse { .. }), "{error}");
-            assert!(error.to_string().contains(&format!("{code:?}")), "{error}");
-        }
-        assert!(faults.try_fail_next(Request::Produce, usize::MAX, RDKafkaErrorCode::NotEnoughReplicas).is_err());
+        let error = faults.try_fail_next(Request::Produce, 1, ErrorCode::Unknown(-195)).unwrap_err();
+        assert!(matches!(error, Error::Misuse { .. }), "{error}");
+        assert!(error.to_string().contains("-195"), "{error}");
+        assert!(faults.try_topic_error("events", Some(ErrorCode::Unknown(-195))).is_err());
         round_trip(&kafka, "untouched");
     });
 }
@@ -301,9 +301,9 @@ fn a_neighbour_on_another_lane_feels_nothing() {
             let faults = kafka.faults();
             assert_ne!(kafka.bootstrap_servers(), beside.bootstrap_servers());
             kafka.topic("events");
-            faults.fail_next(Request::Produce, 100, RDKafkaErrorCode::TopicAuthorizationFailed);
-            faults.fail_next(Request::Fetch, 100, RDKafkaErrorCode::TopicAuthorizationFailed);
-            faults.fail_next(Request::ListOffsets, 100, RDKafkaErrorCode::TopicAuthorizationFailed);
+            faults.fail_next(Request::Produce, 100, ErrorCode::TopicAuthorizationFailed);
+            faults.fail_next(Request::Fetch, 100, ErrorCode::TopicAuthorizationFailed);
+            faults.fail_next(Request::ListOffsets, 100, ErrorCode::TopicAuthorizationFailed);
             (0..5).for_each(|n| round_trip(&beside, &format!("while requests fail {n}")));
             faults.latency(Duration::from_secs(5));
             (0..5).for_each(|n| round_trip(&beside, &format!("while it is slow {n}")));
@@ -330,7 +330,7 @@ fn the_next_lease_of_the_worker_is_clean() {
         assert_eq!(worker(&kafka), before);
         let faults = kafka.faults();
         round_trip(&kafka, "on a broker of its own");
-        faults.fail_next(Request::Produce, 100, RDKafkaErrorCode::TopicAuthorizationFailed);
+        faults.fail_next(Request::Produce, 100, ErrorCode::TopicAuthorizationFailed);
         faults.broker_down(1);
         kafka.bootstrap_servers().to_owned()
     });
@@ -381,7 +381,9 @@ fn a_failed_test_moves_its_generation_as_ever() {
 #[case::consumer("a topic", |kafka: &Kafka| drop(kafka.consumer("events")))]
 #[case::address("bootstrap_servers()", |kafka: &Kafka| drop(kafka.bootstrap_servers().to_owned()))]
 #[case::config("client_config()", |kafka: &Kafka| drop(kafka.client_config()))]
-#[case::record("a message", |kafka: &Kafka| drop(kafka.try_send_record(BaseRecord::<str, str>::to("x").payload("x"))))]
+#[case::consumer_config("consumer_config()", |kafka: &Kafka| drop(kafka.consumer_config("billing")))]
+#[case::producer_config("producer_config()", |kafka: &Kafka| drop(kafka.producer_config()))]
+#[case::record("a topic", |kafka: &Kafka| drop(kafka.try_send("x", "k", "v")))]
 fn who_asks_too_late_is_told_what_came_before(#[case] what: &str, #[case] first: fn(&Kafka)) {
     let harness = builder().build();
     lease(&harness, |kafka| {
@@ -397,7 +399,7 @@ fn who_asks_too_late_is_told_what_came_before(#[case] what: &str, #[case] first:
         // What tells nothing of a broker settles nothing.
         let _ = (kafka.worker_id(), kafka.capabilities(), kafka.stats(), format!("{kafka:?}"));
         let (one, other) = (kafka.faults(), kafka.faults());
-        one.fail_next(Request::Produce, 1, RDKafkaErrorCode::TopicAuthorizationFailed);
+        one.fail_next(Request::Produce, 1, ErrorCode::TopicAuthorizationFailed);
         first(&kafka);
         assert_eq!(format!("{other:?}"), format!("{:?}", kafka.faults()), "once asked for it stays the same");
     });
@@ -449,7 +451,7 @@ fn child_that_has_many_brokers() {
             match n % 5 {
                 0 => faults.broker_down(1),
                 1 => faults.latency(Duration::from_secs(60)),
-                2 => faults.fail_next(Request::Fetch, 1_000, RDKafkaErrorCode::BrokerTransportFailure),
+                2 => faults.fault(Fault::on(Request::Fetch).drop_connection()),
                 // A member of a group would wait for its broker when it is closed.
                 3 => {
                     let consumer = kafka.consumer("events");
@@ -457,7 +459,7 @@ fn child_that_has_many_brokers() {
                     consumer.subscribe(&[&kafka.topic("other")]).unwrap();
                     kafka.send("other", "k", "to a member");
                     let member = || {
-                        let _ = consumer.recv_timeout(Duration::from_millis(10));
+                        let _ = consumer.within(Duration::from_millis(10)).recv();
                         !consumer.assignment().unwrap().elements().is_empty()
                     };
                     assert!(comes_true(member));

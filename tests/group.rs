@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use common::mock::{Mock, OFFSET_FETCH};
+use common::embedded::Embedded;
 use common::{alone, comes_true, lease, put};
 use rstest::rstest;
 use rstest_kafka::rdkafka::ClientConfig;
-use rstest_kafka::rdkafka::bindings as rdsys;
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rstest_kafka::rdkafka::message::Message;
 use rstest_kafka::{Error, Harness, Kafka, TopicSpec};
@@ -102,9 +101,11 @@ fn a_service_sees_exactly_the_tests_messages(
     }
 }
 
-/// A classic group on the embedded broker takes the next member only after a session timeout: the KIP-848 protocol there.
 #[rstest]
-fn a_service_that_is_restarted_goes_on_where_it_was(#[values(1, 6)] partitions: i32) {
+fn a_service_that_is_restarted_goes_on_where_it_was(
+    #[values(1, 6)] partitions: i32,
+    #[values("classic", "consumer")] protocol: &str,
+) {
     let _alone = alone();
     let harness = builder();
     lease(&harness, |kafka| {
@@ -114,7 +115,7 @@ fn a_service_that_is_restarted_goes_on_where_it_was(#[values(1, 6)] partitions: 
     lease(&harness, |kafka| {
         let orders = kafka.topic(TopicSpec::new("orders").partitions(partitions));
         let group = kafka.group("billing", [&orders]);
-        let config = config(&kafka, &group, "earliest", "consumer");
+        let config = config(&kafka, &group, "earliest", protocol);
         for run in ["first", "second"] {
             let service = Service::start(&config, &orders);
             put_each(&kafka, &orders, partitions, |_| run.to_owned());
@@ -136,7 +137,7 @@ fn waiting_in_vain_shows_the_lag_of_each_partition() {
         let error = group.try_wait_until_consumed().unwrap_err();
         let Error::Lag(lag) = &error else { panic!("{error}") };
         assert_eq!(lag.partitions.iter().map(|partition| partition.lag()).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(lag.state.is_some(), kafka.capabilities().describe_groups);
+        assert_eq!(lag.state.as_deref(), Some("Empty"));
         let message = error.to_string();
         assert!(message.contains(&*group) && message.contains("committed nothing after its fence"), "{message}");
         assert!(message.contains(&format!("{orders} [1]: fence {}", orders.fence(1))), "{message}");
@@ -185,7 +186,6 @@ fn a_message_that_is_still_to_be_written_is_waited_for() {
     });
 }
 
-/// Where the broker can say: on the embedded one neither is guessed.
 #[rstest]
 fn waiting_in_vain_shows_the_groups_state_and_its_members(#[values("classic", "consumer")] protocol: &str) {
     let _alone = alone();
@@ -198,10 +198,9 @@ fn waiting_in_vain_shows_the_groups_state_and_its_members(#[values("classic", "c
             Error::Lag(lag) => lag,
             other => panic!("{other}"),
         };
-        let can_say = kafka.capabilities().describe_groups;
         let lag = told();
-        assert_eq!((lag.state.as_deref(), lag.members.len()), (can_say.then_some("Empty"), 0), "{lag}");
-        assert_eq!(lag.to_string().contains("no member: is the service running"), can_say, "{lag}");
+        assert_eq!((lag.state.as_deref(), lag.members.len()), (Some("Empty"), 0), "{lag}");
+        assert!(lag.to_string().contains("no member: is the service running"), "{lag}");
 
         // It reads and does not commit.
         let config = config(&kafka, &group, "earliest", protocol);
@@ -211,15 +210,11 @@ fn waiting_in_vain_shows_the_groups_state_and_its_members(#[values("classic", "c
         let lag = told();
         let text = lag.to_string();
         assert!(text.contains(&format!("{orders} [1]: fence {0}, committed {0}", orders.fence(1))), "{text}");
-        if can_say {
-            assert_eq!(lag.state.as_deref(), Some("Stable"), "{text}");
-            let [member] = &*lag.members else { panic!("{text}") };
-            let both = [format!("{orders} [0]"), format!("{orders} [1]")];
-            assert!(member.starts_with("billing-service at ") && both.iter().all(|one| member.contains(one)), "{text}");
-            assert!(text.contains(&format!("\n  member {member}")), "{text}");
-        } else {
-            assert!(lag.state.is_none() && lag.members.is_empty() && !text.contains("member"), "{text}");
-        }
+        assert_eq!(lag.state.as_deref(), Some("Stable"), "{text}");
+        let [member] = &*lag.members else { panic!("{text}") };
+        let both = [format!("{orders} [0]"), format!("{orders} [1]")];
+        assert!(member.starts_with("billing-service at ") && both.iter().all(|one| member.contains(one)), "{text}");
+        assert!(text.contains(&format!("\n  member {member}")), "{text}");
     });
 }
 
@@ -245,21 +240,20 @@ fn embedded_a_group_whose_coordinator_has_moved_is_found_again() {
     let _alone = alone();
     let harness = Harness::builder().topic_prefix("group").embedded_brokers(3).build();
     lease(&harness, |kafka| {
-        // Which broker it is at first goes by the hash of a name with a random part: among eight it is 1 or 2 for some.
-        // A client keeps the coordinators of ten groups.
+        // Which broker coordinates a group goes by the hash of its name, which has a random part: among eight it is broker 1 or 2
+        // for some. A client keeps the coordinators of ten groups.
         let groups: Vec<_> = (0..8).map(|_| kafka.group("billing", ["orders"])).collect();
-        let mock = Mock::of(&kafka);
-        for broker in [1, 2] {
-            mock.answer(broker, OFFSET_FETCH, rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1_000);
+        let embedded = Embedded::of(&kafka);
+        for partition in 0..50 {
+            embedded.broker.move_leader("__consumer_offsets", partition, 3).unwrap();
         }
         for group in &groups {
-            mock.set_coordinator(group, 3);
             assert_eq!(group.lag(), 0);
         }
     });
 }
 
-/// A transaction's marker takes an offset that no reader gets: it is not waited for. Where a broker writes markers.
+/// A transaction's marker takes an offset that no reader gets: it is not waited for.
 #[rstest]
 fn a_transactions_marker_is_not_waited_for() {
     use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -269,7 +263,6 @@ fn a_transactions_marker_is_not_waited_for() {
         let orders = kafka.topic("orders");
         let group = kafka.group("billing", [&orders]);
         let mut transactional = kafka.client_config();
-        transactional.remove("fetch.wait.max.ms");
         transactional.set("transactional.id", &*group);
         let producer: BaseProducer = transactional.create().unwrap();
         let soon = Duration::from_secs(20);
@@ -285,11 +278,6 @@ fn a_transactions_marker_is_not_waited_for() {
         let service = Service::start(&config(&kafka, &group, "earliest", "consumer"), &orders);
         group.wait_until_consumed();
         let seen = service.stop();
-        // The embedded broker writes no markers and hides nothing.
-        if kafka.capabilities().delete_topics {
-            assert_eq!(seen, ["committed"]);
-        } else {
-            assert_eq!(seen, ["aborted", "committed"]);
-        }
+        assert_eq!(seen, ["committed"]);
     });
 }

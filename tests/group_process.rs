@@ -24,10 +24,6 @@ fn start(kafka: &Kafka, group: &Group, topic: &Topic, reset: &str, protocol: &st
         .set("auto.offset.reset", reset)
         .set("group.protocol", protocol)
         .set("enable.auto.commit", "false");
-    if protocol == "classic" && !kafka.capabilities().outlives_process {
-        // After a member has left, the embedded broker takes the next one a second before this is over.
-        config.set("session.timeout.ms", "1500");
-    }
     let lines: Vec<String> = config.config_map().iter().map(|(key, value)| format!("{key}={value}")).collect();
     Child::of_tests(&["child_service"], 1).env(CONFIG, lines.join("\n")).env(TOPIC, topic.name()).start_until_ended()
 }

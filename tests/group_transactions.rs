@@ -1,6 +1,4 @@
 //! A service with `read_committed` on a topic that an earlier test's transactions have marked: 0 stale, 0 missed.
-//!
-//! The embedded broker hides nothing of a transaction and writes no markers: there the same tests hold without them.
 
 mod common;
 
@@ -80,10 +78,7 @@ fn a_read_committed_service_sees_exactly_the_tests_messages(
         own.abort_transaction(LONG).unwrap();
         put(&kafka, &orders, 0, "last");
 
-        let expected: &[&str] = match kafka.capabilities().abort_markers {
-            true => &["first", "own", "last"],
-            false => &["first", "own", "own, aborted", "last"],
-        };
+        let expected = ["first", "own", "last"];
         assert_eq!(service_sees(&kafka, &group, &orders, protocol), expected);
         group.wait_until_consumed();
         assert_eq!(common::in_order(&consumer.drain()), expected);

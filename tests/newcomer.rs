@@ -9,7 +9,7 @@ use rstest::rstest;
 use rstest_kafka::rdkafka::ClientConfig;
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rstest_kafka::{Kafka, TestResult, TopicNames, TopicSpec, kafka, topic_names};
+use rstest_kafka::{Kafka, ProducerRecord, TestResult, TopicNames, TopicSpec, kafka, topic_names};
 
 #[rstest]
 #[case::json("json", br#"{"id":1}"#)]
@@ -50,6 +50,16 @@ fn a_key_stays_on_its_partition(kafka: Kafka) {
 }
 
 #[rstest]
+fn a_deleted_customer_is_forgotten(kafka: Kafka) {
+    let customers = kafka.topic("customers");
+    let consumer = kafka.consumer(&customers);
+    kafka.send_record(&customers, ProducerRecord::new("ada", "1").header("trace", "a1").partition(0));
+    kafka.send_record(&customers, ProducerRecord::tombstone("ada"));
+    assert_eq!(consumer.recv().header("trace"), Some(&b"a1"[..]));
+    assert_eq!(consumer.recv().payload(), None);
+}
+
+#[rstest]
 fn nobody_else_gets_it(kafka: Kafka) {
     let scratch = kafka.topic(TopicSpec::new("scratch").exclusive());
     kafka.send(&scratch, "key", "left behind");
@@ -59,7 +69,7 @@ fn nobody_else_gets_it(kafka: Kafka) {
 fn service_consumes_what_we_send(kafka: Kafka) {
     let orders = kafka.topic("orders");
     let group = kafka.group("billing", [&orders]);
-    let service = start_service(kafka.client_config(), &group, &orders);
+    let service = start_service(kafka.consumer_config(&group), &orders);
     kafka.send(&orders, "key", "value");
     group.wait_until_consumed(); // its committed offsets have reached the topic's end
     service.stop();
@@ -68,8 +78,9 @@ fn service_consumes_what_we_send(kafka: Kafka) {
 #[rstest]
 fn service_makes_its_topic(kafka: Kafka, topic_names: TopicNames) {
     let audit = topic_names.name("audit");
-    write_audit_log(kafka.client_config(), &audit); // the broker makes the topic at the first write
-    assert_eq!(kafka.consumer(&audit).recv().text(), "service started");
+    let consumer = kafka.consumer(&audit);
+    write_audit_log(kafka.producer_config(), &audit); // the broker makes the topic at the first write
+    assert_eq!(consumer.recv().text(), "service started");
 }
 
 #[rstest]
@@ -107,8 +118,7 @@ mod faults {
     use std::sync::LazyLock;
 
     use rstest::{fixture, rstest};
-    use rstest_kafka::rdkafka::error::RDKafkaErrorCode;
-    use rstest_kafka::{Harness, Kafka, Request};
+    use rstest_kafka::{ErrorCode, Harness, Kafka, Request};
 
     use super::start_service;
 
@@ -126,8 +136,8 @@ mod faults {
         let group = kafka.group("billing", [&orders]);
         kafka.send(&orders, "key", "value");
         let commits = faults.requests(Request::OffsetCommit); // the group's fence was one
-        faults.fail_next(Request::OffsetCommit, 2, RDKafkaErrorCode::RequestTimedOut);
-        let service = start_service(kafka.client_config(), &group, &orders);
+        faults.fail_next(Request::OffsetCommit, 2, ErrorCode::RequestTimedOut);
+        let service = start_service(kafka.consumer_config(&group), &orders);
         group.wait_until_consumed();
         assert_eq!(faults.requests(Request::OffsetCommit) - commits, 3); // two refused, one taken
         service.stop();
@@ -137,8 +147,8 @@ mod faults {
 /// Reads one message and commits it; the least that can be called a service.
 struct Service(JoinHandle<()>);
 
-fn start_service(mut config: ClientConfig, group: &str, topic: &str) -> Service {
-    config.set("group.id", group).set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
+fn start_service(mut config: ClientConfig, topic: &str) -> Service {
+    config.set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().unwrap();
     consumer.subscribe(&[topic]).unwrap();
     Service(thread::spawn(move || {

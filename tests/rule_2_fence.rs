@@ -343,7 +343,7 @@ fn several_consumers_of_one_topic_each_get_every_message() {
 })]
 #[case::with_an_error(|consumer: &PooledConsumer, _: &Kafka| {
     consumer.assign(&list(&[(consumer.topic(), 0, Offset::Offset(1_000_000))])).unwrap();
-    consumer.recv_timeout(Duration::from_secs(5)).unwrap_err();
+    consumer.within(Duration::from_secs(5)).recv().unwrap_err();
 })]
 #[case::with_an_error_unread(|consumer: &PooledConsumer, _: &Kafka| {
     consumer.assign(&list(&[(consumer.topic(), 0, Offset::Offset(1_000_000))])).unwrap();
@@ -389,7 +389,7 @@ fn a_test_that_subscribes_its_consumer_leaves_no_member_to_the_next() {
             consumers[0].unassign().unwrap();
             consumers[0].subscribe(&[consumers[0].topic().name()]).unwrap();
             assert!(common::comes_true(|| {
-                let _ = consumers[0].recv_timeout(Duration::from_millis(100));
+                let _ = consumers[0].within(Duration::from_millis(100)).recv();
                 consumers[0].assignment().is_ok_and(|assignment| assignment.count() == 1)
             }));
         });
@@ -409,7 +409,7 @@ fn what_others_write_while_a_consumer_rests_is_never_seen(#[values(1, 3)] partit
         assert_eq!(consumer.recv().text(), "mine");
         (consumer.topic().name().to_owned(), kafka.client_config())
     });
-    let writer: BaseProducer = { writer }.remove("fetch.wait.max.ms").create().unwrap();
+    let writer: BaseProducer = writer.create().unwrap();
     for round in 0..200 {
         let stray = round % 4 > 0;
         if stray {
@@ -478,10 +478,9 @@ fn a_consumer_that_a_test_has_sent_elsewhere_is_not_reused(
     assert_eq!(harness.stats().consumers_made, consumers_made);
 }
 
-/// A transaction's producer, and what it does to a topic; the mock takes transactions, but writes no markers.
+/// A transaction's producer, and what it does to a topic.
 fn writer(kafka: &Kafka, id: &str) -> BaseProducer {
     let mut config = kafka.client_config();
-    config.remove("fetch.wait.max.ms");
     let unique = format!("{id}-{}", kafka.topic_names().name("events"));
     let writer: BaseProducer = config.set("transactional.id", unique).create().unwrap();
     writer.init_transactions(LONG).unwrap();

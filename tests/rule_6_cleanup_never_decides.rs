@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::child::{Child, Outcome, only_in_a_child, say};
 use common::comes_true;
-use common::mock::Mock;
+use common::embedded::Embedded;
 use rstest::rstest;
 use rstest_kafka::rdkafka::consumer::Consumer;
 use rstest_kafka::{Harness, Kafka, PooledConsumer, kafka};
@@ -203,7 +203,7 @@ mod child_hangs {
         leave_something(&kafka);
         let consumer = kafka.consumer("events");
         say("hangs", "receiving");
-        let _ = consumer.recv_timeout(Duration::from_secs(600));
+        let _ = consumer.within(Duration::from_secs(600)).recv();
     }
 
     #[rstest]
@@ -230,7 +230,7 @@ mod child_hangs {
         consumer.subscribe(&[events]).unwrap();
         say("hangs", "subscribed");
         loop {
-            let _ = consumer.recv_timeout(Duration::from_secs(600));
+            let _ = consumer.within(Duration::from_secs(600)).recv();
         }
     }
 }
@@ -257,15 +257,15 @@ fn join(consumer: &PooledConsumer) {
     consumer.unassign().unwrap();
     consumer.subscribe(&[consumer.topic().name()]).unwrap();
     let joined = comes_true(|| {
-        let _ = consumer.recv_timeout(Duration::from_millis(20));
+        let _ = consumer.within(Duration::from_millis(20)).recv();
         consumer.assignment().unwrap().count() > 0
     });
     assert!(joined);
 }
 
 fn lose_the_broker(kafka: &Kafka) {
-    let mock = Mock::of(kafka);
-    (1..=2).for_each(|broker| mock.take_down(broker));
+    let embedded = Embedded::of(kafka);
+    (1..=2).for_each(|broker| embedded.take_down(broker));
 }
 
 mod child_loses_its_embedded_broker {
@@ -300,8 +300,8 @@ mod child_leaks_a_member_of_a_group {
         let consumer = kafka.consumer("events");
         join(&consumer);
         // The answer to its LeaveGroup comes long after all that is allowed.
-        let mock = Mock::of(&kafka);
-        (1..=2).for_each(|broker| mock.slow_down(broker, 600_000));
+        let embedded = Embedded::of(&kafka);
+        (1..=2).for_each(|broker| embedded.slow_down(broker, Duration::from_secs(600)));
         std::mem::forget(consumer);
     }
 }
@@ -309,7 +309,7 @@ mod child_leaks_a_member_of_a_group {
 mod child_loses_its_cluster {
     use super::*;
 
-    /// The cluster: a mock, which only the other harness knows as such.
+    /// The cluster: an embedded broker, which only the other harness knows as such.
     static CLUSTER: LazyLock<Harness> = LazyLock::new(|| Harness::builder().embedded_brokers(1).build());
     static CLIENT: LazyLock<Harness> = LazyLock::new(|| {
         let servers = CLUSTER.lease().bootstrap_servers().to_owned();
@@ -321,10 +321,9 @@ mod child_loses_its_cluster {
     fn at_the_end() {
         only_in_a_child();
         let (cluster, client) = (CLUSTER.lease(), CLIENT.lease());
-        assert!(client.capabilities().delete_topics);
-        // Named, so that it is to be deleted; the mock makes none by request.
+        // Named, so that it is to be deleted.
         say("named", client.topic_names().name("events").name());
-        Mock::of(&cluster).take_down(1);
+        Embedded::of(&cluster).take_down(1);
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::mock::Mock;
+use common::embedded::Embedded;
 use common::{alone, lease, put};
 use rstest::rstest;
 use rstest_kafka::{Error, Harness, HarnessBuilder, Kafka, Topic};
@@ -61,7 +61,7 @@ fn three_brokers() -> Harness {
     let led_by = |kafka: &Kafka, logical: &str, leader: i32| {
         let name = kafka.topic_names().name(logical);
         kafka.topic(logical);
-        Mock::of(kafka).set_leader(&name, 0, leader);
+        Embedded::of(kafka).broker.move_leader(&name, 0, leader).unwrap();
         case(kafka, logical);
     };
     lease(&harness, |kafka| {
@@ -79,10 +79,10 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn begin(self, mock: Mock) {
+    fn begin(self, broker: &Embedded) {
         match self {
-            Self::Down => mock.take_down(SLOW),
-            Self::Slow => mock.slow_down(SLOW, 60_000),
+            Self::Down => broker.take_down(SLOW),
+            Self::Slow => broker.slow_down(SLOW, Duration::from_secs(60)),
         }
     }
 }
@@ -99,18 +99,18 @@ fn embedded_a_leader_that_does_not_answer_holds_up_only_who_asks_it(
 ) {
     let _alone = alone();
     let harness = three_brokers();
-    let mock = lease(&harness, |kafka| Mock::of(&kafka));
+    let broker = lease(&harness, |kafka| Embedded::of(&kafka));
     let fenced = std::sync::OnceLock::new();
     let ready = |kafka: &Kafka| {
         // A name whose topic is never asked for stands in where the fence itself is what waits.
         let topic = if fenced_before { kafka.topic("slow") } else { kafka.topic("quick") };
         fenced.set(topic).unwrap();
-        trouble.begin(mock);
+        trouble.begin(&broker);
     };
     waits_alone(&harness, &harness, ready, |kafka| drop(waits(kafka, fenced.get().unwrap())));
     if let Trouble::Down = trouble {
         // Nothing is left of it for those who come later; what a slow broker has begun to delay stays delayed.
-        mock.bring_up(SLOW);
+        broker.bring_up(SLOW);
         lease(&harness, |kafka| case(&kafka, "slow"));
     }
     (0..CASES).for_each(|_| lease(&harness, |kafka| case(&kafka, "quick")));
@@ -143,7 +143,7 @@ fn embedded_another_harness_is_not_held_up_by_a_broker_that_is_gone() {
     });
     let ready = |kafka: &Kafka| {
         case(kafka, "slow");
-        Mock::of(kafka).take_down(1);
+        Embedded::of(kafka).take_down(1);
     };
     let waits = |kafka: &Kafka| {
         kafka.try_topic("other").unwrap_err();

@@ -1,14 +1,10 @@
 //! A case that makes its own topic, consumer or group, as a suite without this crate does it, and takes it away again.
 
-use std::ffi::CString;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use rstest_kafka::Kafka;
 use rstest_kafka::rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rstest_kafka::rdkafka::bindings as rdsys;
 use rstest_kafka::rdkafka::client::DefaultClientContext;
 use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
 use rstest_kafka::rdkafka::producer::{BaseProducer, Producer};
@@ -20,43 +16,29 @@ use rstest_kafka::rdkafka::ClientConfig;
 /// Without a lease, which would make every lease of this thread the same one. Its harness must outlive it.
 pub struct Fresh {
     config: ClientConfig,
-    mock: *mut rdsys::rd_kafka_mock_cluster_t,
-    bootstrap_servers: String,
     run: String,
     producer: BaseProducer,
-    admin: Option<AdminClient<DefaultClientContext>>,
+    admin: AdminClient<DefaultClientContext>,
     /// The topic of cases that share one.
     kept: String,
 }
 
-// SAFETY: the mock takes its own lock in each call, and the rest may be used from any thread.
-unsafe impl Send for Fresh {}
-// SAFETY: as above.
-unsafe impl Sync for Fresh {}
-
 impl Fresh {
     pub fn new(kafka: &Kafka) -> Self {
-        let mut fresh = Self::without_us(kafka.client_config(), kafka.mock_cluster(), kafka.bootstrap_servers());
+        let mut fresh = Self::without_us(kafka.client_config());
         fresh.run = kafka.run_id().to_string();
         fresh.kept = kafka.topic("kept").name().to_owned();
         fresh
     }
 
-    /// On a broker that this crate knows nothing of; the mock is null for a cluster.
-    pub fn without_us(
-        client_config: ClientConfig,
-        mock: *mut rdsys::rd_kafka_mock_cluster_t,
-        bootstrap_servers: &str,
-    ) -> Self {
-        let mut plain = client_config.clone();
-        plain.remove("fetch.wait.max.ms");
+    /// On a broker that this crate knows nothing of.
+    pub fn without_us(client_config: ClientConfig) -> Self {
+        let plain = client_config.clone();
         Self {
             config: config(&client_config),
-            mock,
-            bootstrap_servers: bootstrap_servers.to_owned(),
             run: std::process::id().to_string(),
             producer: producer(&client_config),
-            admin: mock.is_null().then(|| plain.create().unwrap()),
+            admin: plain.create().unwrap(),
             kept: String::new(),
         }
     }
@@ -97,7 +79,7 @@ impl Fresh {
     pub fn consumer(&self) {
         let mut config = self.config.clone();
         let consumer: BaseConsumer = config.set("group.id", format!("group-of-{}", self.kept)).create().unwrap();
-        // Not asked on the consumer's own connection, which would take 100 ms more on the embedded broker.
+        // Not asked on the consumer's own connection, where it would wait behind a Fetch.
         let (_, end) = self.producer.client().fetch_watermarks(&self.kept, 0, SOON).unwrap();
         assign(&consumer, &self.kept, end);
         send(&self.producer, &self.kept);
@@ -110,60 +92,28 @@ impl Fresh {
     pub fn make(&self) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let topic = format!("fresh-{}-{}", self.run, NEXT.fetch_add(1, Ordering::Relaxed));
-        match &self.admin {
-            Some(admin) => {
-                let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(-1));
-                block_on(admin.create_topics([&new], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
-            }
-            None => self.make_embedded(&topic),
-        }
+        let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(-1));
+        block_on(self.admin.create_topics([&new], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
         topic
     }
 
     fn delete(&self, topic: &str, group: Option<&str>) {
         self.producer.poll(Duration::ZERO);
-        let Some(admin) = &self.admin else { return };
         if let Some(group) = group {
             // What a delete of a group without commits finds does not matter.
-            let _ = block_on(admin.delete_groups(&[group], &AdminOptions::new())).unwrap();
+            let _ = block_on(self.admin.delete_groups(&[group], &AdminOptions::new())).unwrap();
         }
-        block_on(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
+        block_on(self.admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
     }
 
     /// How long the broker waits for more members before it answers the first of a classic group.
     pub fn rebalance_delay(&self) -> Option<u32> {
         let key = "group.initial.rebalance.delay.ms";
-        let admin = self.admin.as_ref()?;
+        let admin = &self.admin;
         let brokers = admin.inner().fetch_metadata(None, SOON).ok()?;
         let broker = ResourceSpecifier::Broker(brokers.brokers().first()?.id());
         let found = block_on(admin.describe_configs([&broker], &AdminOptions::new())).ok()?;
         found.first()?.as_ref().ok()?.get(key)?.value.as_ref()?.parse().ok()
-    }
-
-    /// Has the embedded broker wait so long.
-    pub fn set_rebalance_delay(&self, milliseconds: i32) {
-        // SAFETY: the harness that owns the mock outlives `self`; the call only stores a number.
-        unsafe { rdsys::rd_kafka_mock_group_initial_rebalance_delay_ms(self.mock, milliseconds) };
-    }
-
-    /// The mock may sleep a second over a command; a connection wakes it, as the crate itself does it.
-    fn make_embedded(&self, topic: &str) {
-        struct Mock(*mut rdsys::rd_kafka_mock_cluster_t);
-        // SAFETY: the mock takes commands from any thread.
-        unsafe impl Send for Mock {}
-        let (mock, name) = (Mock(self.mock), CString::new(topic).unwrap());
-        let (done, is_done) = mpsc::channel();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let mock = mock;
-                // SAFETY: the harness that owns the mock outlives `self`, and the name is copied.
-                unsafe { rdsys::rd_kafka_mock_topic_create(mock.0, name.as_ptr(), 1, 1) };
-                done.send(()).unwrap();
-            });
-            while is_done.recv_timeout(Duration::from_millis(3)).is_err() {
-                TcpStream::connect(self.bootstrap_servers.split(',').next().unwrap()).unwrap();
-            }
-        });
     }
 }
 

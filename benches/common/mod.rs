@@ -6,9 +6,9 @@
 #![allow(dead_code, reason = "each benchmark uses its own part of it")]
 
 pub mod allocations;
+#[path = "../../tests/common/embedded.rs"]
+pub mod embedded;
 pub mod fresh;
-#[path = "../../tests/common/mock.rs"]
-pub mod mock;
 pub mod process;
 pub mod raw;
 pub mod report;
@@ -44,7 +44,7 @@ pub fn reused_in_parts(harness: &Harness) -> [Duration; 3] {
 }
 
 pub fn is_embedded(kafka: &Kafka) -> bool {
-    !kafka.mock_cluster().is_null()
+    kafka.embedded().is_some()
 }
 
 /// How long each of several runs of the same thing took.

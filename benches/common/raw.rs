@@ -19,7 +19,6 @@ pub fn config(client: &ClientConfig) -> ClientConfig {
 
 pub fn producer(client: &ClientConfig) -> BaseProducer {
     let mut config = client.clone();
-    config.remove("fetch.wait.max.ms");
     config.set("linger.ms", "0").create().unwrap()
 }
 

@@ -1,18 +1,18 @@
 //! What the suites without this crate share. They are given what speeds them up: one producer and one admin client for all
-//! cases, no wait of the embedded broker for more members of a group, short waits for messages.
+//! cases, short waits for messages.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use embedded_kafka::EmbeddedKafka;
 use rstest_kafka::rdkafka::ClientConfig;
-use rstest_kafka::rdkafka::bindings as rdsys;
 use rstest_kafka::rdkafka::consumer::BaseConsumer;
 use rstest_kafka::rdkafka::message::Message;
-use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rstest_kafka::rdkafka::producer::BaseRecord;
 
 use crate::common::SOON;
+use crate::common::embedded::Embedded;
 use crate::common::fresh::Fresh;
-use crate::common::mock::Mock;
 use crate::tally;
 
 pub static PLAIN: LazyLock<Fresh> = LazyLock::new(|| {
@@ -20,21 +20,14 @@ pub static PLAIN: LazyLock<Fresh> = LazyLock::new(|| {
     let plain = match std::env::var("RSTEST_KAFKA_BOOTSTRAP_SERVERS") {
         Ok(servers) if !servers.is_empty() => {
             config.set("bootstrap.servers", &servers);
-            Fresh::without_us(config, std::ptr::null_mut(), &servers)
+            Fresh::without_us(config)
         }
         _ => {
-            static BROKER: LazyLock<BaseProducer> =
-                LazyLock::new(|| ClientConfig::new().set("test.mock.num.brokers", "1").create().unwrap());
-            let client = BROKER.client();
-            let servers = client.mock_cluster().unwrap().bootstrap_servers();
-            // SAFETY: the client is a static, and was made with a mock.
-            let mock = unsafe { rdsys::rd_kafka_handle_mock_cluster(client.native_ptr()) };
-            config.set("bootstrap.servers", &servers).set("fetch.wait.max.ms", "1");
-            let fresh = Fresh::without_us(config, mock, &servers);
-            fresh.set_rebalance_delay(0);
-            // SAFETY: the mock is a static's.
-            tally::count(Some(unsafe { Mock::new(mock) }));
-            fresh
+            let broker = Arc::new(EmbeddedKafka::start().unwrap());
+            config.set("bootstrap.servers", broker.bootstrap_servers());
+            // It lives as long as the process.
+            tally::count(Some(Embedded::new(broker)));
+            Fresh::without_us(config)
         }
     };
     tally::count(None);

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rstest_kafka::{Harness, Kafka};
 use serde_json::json;
 
+use crate::common::embedded::Embedded;
 use crate::common::is_embedded;
-use crate::common::mock::Mock;
 
 /// By hand: those that this crate makes it counts itself.
 static TOPICS: AtomicUsize = AtomicUsize::new(0);
-static MOCK: OnceLock<Option<Mock>> = OnceLock::new();
+static EMBEDDED: OnceLock<Option<Embedded>> = OnceLock::new();
 
 pub fn topic() {
     TOPICS.fetch_add(1, Ordering::Relaxed);
@@ -19,12 +19,12 @@ pub fn topic() {
 
 /// Of a suite with this crate.
 pub fn of(kafka: &Kafka) {
-    count(is_embedded(kafka).then(|| Mock::of(kafka)));
+    count(is_embedded(kafka).then(|| Embedded::of(kafka)));
 }
 
 /// From now on, if anybody wants to know; only the embedded broker can be asked from here.
-pub fn count(mock: Option<Mock>) {
-    MOCK.get_or_init(|| {
+pub fn count(embedded: Option<Embedded>) {
+    EMBEDDED.get_or_init(|| {
         if std::env::var_os("SUITE_REPORT").is_some() {
             // After the harness's own, so that this one runs first, while its broker is there.
             // SAFETY: the function does not unwind: what fails in it is ignored.
@@ -33,18 +33,16 @@ pub fn count(mock: Option<Mock>) {
                 libc::atexit(write)
             };
         }
-        // Every request is kept until it is counted, which a run that is timed does not pay for.
-        let mock = mock.filter(|_| std::env::var_os("SUITE_REQUESTS").is_some());
-        if let Some(mock) = &mock {
-            mock.start_counting();
+        if let Some(embedded) = &embedded {
+            embedded.start_counting();
         }
-        mock
+        embedded
     });
 }
 
 extern "C" fn write() {
     let Some(path) = std::env::var_os("SUITE_REPORT") else { return };
     let topics = TOPICS.load(Ordering::Relaxed) as u64 + Harness::from_environment().stats().topics_made;
-    let requests = MOCK.get().and_then(Option::as_ref).map(Mock::count);
+    let requests = EMBEDDED.get().and_then(Option::as_ref).map(Embedded::count);
     let _ = std::fs::write(path, json!({ "topics": topics, "requests": requests }).to_string());
 }

@@ -1,23 +1,21 @@
 //! Asks the broker for the picture, within a deadline; what it does not tell is a line of the picture.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::Offset;
 
 use super::{Facts, LeasedGroup, Read};
-use crate::broker::{PartitionOffset, Partitions};
+use crate::broker::{PartitionOffset, TopicNow, advice, code_of};
 use crate::config::FailureAccount;
 use crate::error::Result;
 use crate::pool::{self, PoolClient};
 use crate::record::Record;
-use crate::topic::Topic;
+use crate::topic::{Fence, Topic};
 use crate::wait::{self, Deadline};
 
-/// What the last records are read of, over all topics: a client can be assigned to more than a reader wants to see.
+/// Of how many partitions the last records are read, over all topics.
 const MOST_PARTITIONS: usize = 200;
 
 /// The state of a lease's topics and groups after its test has failed.
@@ -28,6 +26,8 @@ pub(super) struct Picture {
 
 pub(super) struct TopicPicture {
     pub(super) name: String,
+    /// Whether it has taken the place of one that the test began with.
+    pub(super) is_another: bool,
     pub(super) partitions: Result<Vec<PartitionPicture>, String>,
     pub(super) reads: Vec<Read>,
 }
@@ -40,6 +40,8 @@ pub(super) struct PartitionPicture {
     pub(super) records: Vec<Record>,
     /// Whether the last records could be read up to the end.
     pub(super) read_to_end: bool,
+    /// Why not, where the reader was told; it may have been of another partition.
+    pub(super) unreadable: Option<&'static str>,
 }
 
 pub(super) struct GroupPicture {
@@ -69,33 +71,33 @@ pub(super) fn picture(facts: &Facts, deadline: Deadline) -> Picture {
 }
 
 fn of_topic(facts: &Facts, topic: &Topic, deadline: Deadline) -> TopicPicture {
-    let ends = ends(facts, topic, deadline);
-    let partitions = ends.map(|ends| {
-        let partition = |(partition, end): (i32, i64)| {
-            let fence = if partition < topic.partitions().unwrap_or(0) { topic.fence(partition) } else { 0 };
-            PartitionPicture { partition, fence, end, records: Vec::new(), read_to_end: end <= fence }
+    let now = now(facts, topic, deadline);
+    let is_another = match (&topic.0.fence, &now) {
+        (Fence::Ends(then), Ok(now)) => then.id != now.id,
+        _ => false,
+    };
+    let partitions = now.map(|now| {
+        let fences = topic.0.fence.on(&now);
+        let partition = |(partition, (end, fence)): (i32, (i64, i64))| PartitionPicture {
+            partition,
+            fence,
+            end,
+            records: Vec::new(),
+            read_to_end: end <= fence,
+            unreadable: None,
         };
-        (0..).zip(ends).map(partition).collect()
+        (0..).zip(now.ends.into_iter().zip(fences)).map(partition).collect()
     });
     let reads = facts.reads.iter().filter(|read| read.topic == topic.name()).cloned().collect();
-    TopicPicture { name: topic.name().to_owned(), partitions, reads }
+    TopicPicture { name: topic.name().to_owned(), is_another, partitions, reads }
 }
 
-fn ends(facts: &Facts, topic: &Topic, deadline: Deadline) -> Result<Vec<i64>, String> {
-    let control = facts.connection.broker().control();
-    let partitions = match topic.partitions() {
-        Some(partitions) => partitions,
-        // One that was only named: whether somebody has made it meanwhile is for the broker to say.
-        None => match control.partitions(topic.name(), deadline).map_err(|error| error.to_string())? {
-            Partitions::Ready(partitions) => partitions,
-            Partitions::Electing => return Err("it has partitions without a leader".to_owned()),
-            Partitions::Unknown => {
-                return Err("there is no such topic: it was named, and nobody has made it".to_owned());
-            }
-        },
-    };
-    match control.end_offsets(topic.name(), partitions, deadline) {
-        Ok(Some(ends)) => Ok(ends),
+fn now(facts: &Facts, topic: &Topic, deadline: Deadline) -> Result<TopicNow, String> {
+    match facts.connection.broker().control().topic_now(topic.name(), deadline) {
+        Ok(Some(now)) => Ok(now),
+        Ok(None) if topic.0.fence == Fence::Beginning => {
+            Err("there is no such topic: it was named, and nobody has made it".to_owned())
+        }
         Ok(None) => Err("there is no such topic any more".to_owned()),
         Err(error) => Err(error.to_string()),
     }
@@ -104,84 +106,64 @@ fn ends(facts: &Facts, topic: &Topic, deadline: Deadline) -> Result<Vec<i64>, St
 /// Reads with a client of its own: those of the test are what it has left them as.
 fn read_last_records(facts: &Facts, topics: &mut [TopicPicture], deadline: Deadline) {
     let last = last_records(facts.detail);
-    let mut wanted: Vec<(String, i32, i64)> = Vec::new();
-    for topic in topics.iter() {
-        for partition in topic.partitions.iter().flatten().filter(|partition| partition.end > partition.fence) {
-            let from = partition.fence.max(partition.end - last);
-            wanted.push((topic.name.clone(), partition.partition, from));
-        }
-    }
-    wanted.truncate(MOST_PARTITIONS);
-    if wanted.is_empty() {
-        return;
-    }
-    let Ok(group) = facts.names.group("account", 0) else { return };
-    let Ok(reader) = pool::make_reader(facts.connection.broker(), &group, wanted.len()) else { return };
-    let reader = Arc::new(reader);
-    let (records, read) = read_from(&reader, &wanted, topics, deadline);
-    facts.connection.close_soon(reader);
+    let mut left = MOST_PARTITIONS;
+    let mut wanted: Vec<(&mut TopicPicture, Vec<(i32, i64)>)> = Vec::new();
     for topic in topics {
-        for partition in topic.partitions.iter_mut().flatten() {
-            let key = (topic.name.clone(), partition.partition);
-            partition.read_to_end |= read.contains(&key);
-            partition.records = records.get(&key).cloned().unwrap_or_default();
+        let written = topic.partitions.iter().flatten().filter(|partition| partition.end > partition.fence);
+        let from = |partition: &PartitionPicture| partition.fence.max(partition.end - last);
+        let starts: Vec<_> = written.take(left).map(|partition| (partition.partition, from(partition))).collect();
+        left -= starts.len();
+        if !starts.is_empty() {
+            wanted.push((topic, starts));
         }
     }
+    let Some(most) = wanted.iter().map(|(_, starts)| starts.len()).max() else { return };
+    let Ok(group) = facts.names.group("account", 0) else { return };
+    let Ok(reader) = pool::make_reader(facts.connection.broker(), &group, most) else { return };
+    let reader = Arc::new(reader);
+    for (topic, starts) in wanted {
+        read_topic(&reader, topic, &starts, deadline);
+    }
+    facts.connection.close_soon(reader);
 }
 
-type ByPartition<T> = HashMap<(String, i32), T>;
-
-/// The records from there on, and the partitions that were read to their end.
-fn read_from(
-    reader: &PoolClient,
-    wanted: &[(String, i32, i64)],
-    topics: &[TopicPicture],
-    deadline: Deadline,
-) -> (ByPartition<Vec<Record>>, HashSet<(String, i32)>) {
-    let (mut records, mut read) = (ByPartition::<Vec<Record>>::new(), HashSet::new());
-    let mut list = TopicPartitionList::with_capacity(wanted.len());
-    for (topic, partition, from) in wanted {
-        let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*from));
+/// Reads one topic from there on: the end of a partition is reported without the name of its topic.
+fn read_topic(reader: &PoolClient, topic: &mut TopicPicture, starts: &[(i32, i64)], deadline: Deadline) {
+    let Ok(partitions) = &mut topic.partitions else { return };
+    if reader.unassign().is_err() || pool::assign(reader, &topic.name, starts).is_err() {
+        return;
     }
-    if reader.assign(&list).is_err() {
-        return (records, read);
-    }
-    for topic in wanted.iter().map(|(topic, ..)| topic.as_str()).collect::<HashSet<_>>() {
-        // Without it the leader is looked for only up to a second later.
-        let _ = reader.fetch_metadata(Some(topic), deadline.remaining());
-    }
-    let ends: ByPartition<i64> = topics
-        .iter()
-        .flat_map(|topic| {
-            let of_topic = |partition: &PartitionPicture| ((topic.name.clone(), partition.partition), partition.end);
-            topic.partitions.iter().flatten().map(of_topic).collect::<Vec<_>>()
-        })
-        .collect();
-    let mut ended = 0;
-    // The end of a partition is told once each, without the topic's name: the last offsets may hold no record.
-    while read.len() < wanted.len() && ended < wanted.len() {
-        match wait::block_on(reader.recv(), deadline) {
+    // Without it the leader is looked for only up to a second later.
+    let _ = reader.fetch_metadata(Some(&topic.name), deadline.remaining());
+    let mut unread: HashSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
+    while !unread.is_empty() {
+        // The last offsets may hold no record. A partition to which more is written has several ends.
+        let at_its_end = match wait::block_on(reader.recv(), deadline) {
             Some(Ok(message)) => {
-                let record = Record::new(message.detach());
-                let key = (record.topic().to_owned(), record.partition());
-                let end = ends.get(&key).copied().unwrap_or(i64::MAX);
-                if record.offset() + 1 >= end {
-                    read.insert(key.clone());
+                let record = Record::of(&message);
+                let place = usize::try_from(record.partition()).ok().and_then(|at| partitions.get_mut(at));
+                let Some(partition) = place.filter(|_| record.topic() == topic.name) else { continue };
+                let (of, is_last) = (record.partition(), record.offset() + 1 >= partition.end);
+                if record.offset() < partition.end {
+                    partition.records.push(record);
                 }
-                if record.offset() < end {
-                    records.entry(key).or_default().push(record);
-                }
+                is_last.then_some(of)
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
             // librdkafka goes on by itself; if it does not get there, the picture says so.
-            Some(Err(_)) => {}
-            None => return (records, read),
+            Some(Err(error)) => {
+                let advice = code_of(&error).map(advice).filter(|advice| !advice.is_empty());
+                partitions.iter_mut().for_each(|partition| partition.unreadable = advice.or(partition.unreadable));
+                None
+            }
+            None => return,
+        };
+        if let Some(of) = at_its_end.filter(|of| unread.remove(of))
+            && let Some(partition) = partitions.get_mut(of as usize)
+        {
+            partition.read_to_end = true;
         }
     }
-    if ended >= wanted.len() {
-        read.extend(wanted.iter().map(|(topic, partition, _)| (topic.clone(), *partition)));
-    }
-    (records, read)
 }
 
 fn of_group(facts: &Facts, group: &LeasedGroup, topics: &[TopicPicture], deadline: Deadline) -> GroupPicture {

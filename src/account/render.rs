@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Facts;
 use super::collect::{CommittedPicture, GroupPicture, PartitionPicture, Picture, TopicPicture};
+use crate::bytes::harmless;
 use crate::config::FailureAccount;
 use crate::record::Record;
 
@@ -54,7 +55,8 @@ fn of_topic(text: &mut String, topic: &TopicPicture, width: usize, most: usize) 
     };
     let since: i64 = partitions.iter().map(|partition| (partition.end - partition.fence).max(0)).sum();
     let written = if since == 0 { "nothing was written".to_owned() } else { format!("{since} written") };
-    let _ = writeln!(text, "  topic {}: {written} since its fence", topic.name);
+    let since_when = if topic.is_another { "it was deleted and created again" } else { "its fence" };
+    let _ = writeln!(text, "  topic {}: {written} since {since_when}", topic.name);
     // Where something was written is shown first.
     let (with, without): (Vec<_>, Vec<_>) = partitions.iter().partition(|partition| partition.end > partition.fence);
     for partition in with.iter().chain(&without).take(most) {
@@ -67,7 +69,7 @@ fn of_topic(text: &mut String, topic: &TopicPicture, width: usize, most: usize) 
 }
 
 fn of_partition(text: &mut String, partition: &PartitionPicture, width: usize) {
-    let PartitionPicture { partition, fence, end, records, read_to_end } = partition;
+    let PartitionPicture { partition, fence, end, records, read_to_end, unreadable } = partition;
     let _ = writeln!(text, "    partition {partition}: fence {fence}, end {end}");
     let first = records.first().map_or(*end, |record| record.offset());
     if first > *fence && !records.is_empty() {
@@ -77,7 +79,8 @@ fn of_partition(text: &mut String, partition: &PartitionPicture, width: usize) {
         let _ = writeln!(text, "{}", cut(&of_record(record), width));
     }
     if !read_to_end {
-        let _ = writeln!(text, "      … the rest could not be read in time");
+        let why = unreadable.map_or("in time".to_owned(), |why| format!("({why})"));
+        let _ = writeln!(text, "      … the rest could not be read {why}");
     }
 }
 
@@ -147,13 +150,6 @@ fn preview(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.chars().take(MOST).map(harmless).collect(),
         Err(_) => bytes.iter().take(MOST / 2).fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}")),
-    }
-}
-
-fn harmless(character: char) -> String {
-    match character {
-        '"' | '\'' | '\\' => character.to_string(),
-        other => other.escape_debug().to_string(),
     }
 }
 

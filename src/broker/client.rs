@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
@@ -20,17 +21,26 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Remembers what a client reported last, for the message of whoever waits in vain.
+/// Remembers what a client reported last, for the message of a wait that fails.
 #[derive(Debug, Default)]
 pub(crate) struct ClientErrors {
-    last: Mutex<Option<(KafkaError, String)>>,
+    last: Mutex<Option<(Instant, KafkaError, String)>>,
 }
 
 impl ClientErrors {
+    /// The last that no success has followed: it may be the cause of what fails now.
     pub(crate) fn last(&self) -> Option<(KafkaError, String)> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_since(None)
     }
 
+    /// The same, unless it was reported before.
+    pub(crate) fn last_since(&self, since: Option<Instant>) -> Option<(KafkaError, String)> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, error, reason) = last.as_ref().filter(|(at, ..)| since.is_none_or(|since| *at >= since))?;
+        Some((error.clone(), reason.clone()))
+    }
+
+    /// An answer has come: what was reported before explains no failure after it.
     pub(crate) fn forget(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -41,7 +51,7 @@ impl ClientErrors {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // It follows on what it is the consequence of, such as a refused password.
         if code_of(&error) != Some(RDKafkaErrorCode::AllBrokersDown) || last.is_none() {
-            *last = Some((error, reason.to_owned()));
+            *last = Some((Instant::now(), error, reason.to_owned()));
         }
     }
 }
@@ -77,6 +87,11 @@ where
         config.set("reconnect.backoff.ms", "20");
     }
     config.create_with_context(context).map_err(|error| match error {
+        KafkaError::ClientConfig(_, _, key, value) if is_missing_codec(&key, &value) => Error::Config {
+            setting: format!("client property {key:?}"),
+            takes: format!("this build of librdkafka has no {value}: {}", codec_feature(&value)),
+            value,
+        },
         KafkaError::ClientConfig(_, description, key, _) => Error::Config {
             setting: format!("client property {key:?}"),
             value: String::new(),
@@ -92,6 +107,19 @@ where
             }),
         },
     })
+}
+
+/// Whether a codec was refused that there is: this build of librdkafka is without it. Its name is no secret.
+fn is_missing_codec(key: &str, value: &str) -> bool {
+    matches!(key, "compression.type" | "compression.codec") && matches!(value, "gzip" | "snappy" | "lz4" | "zstd")
+}
+
+/// How to get a codec into the build.
+fn codec_feature(codec: &str) -> &'static str {
+    match codec {
+        "zstd" => "enable the cargo feature `zstd` of rstest-kafka",
+        _ => "link another one, or use another codec",
+    }
 }
 
 /// librdkafka quotes the refused value, in which there may be quotes, and cuts a long one off before the closing quote.

@@ -4,13 +4,15 @@
 //! behind its long-poll Fetch: 499 ms at librdkafka's default `fetch.wait.max.ms`, against 0.15 ms here.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use embedded_kafka::EmbeddedKafka;
 use rdkafka::ClientConfig;
-use rdkafka::bindings as rdsys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::advice::advice;
 use super::client::{self, ClientErrors, code_of};
 use super::coordinators::Coordinators;
 use super::end_offsets::SharedFences;
@@ -30,6 +32,8 @@ pub(crate) struct Control {
     pub(super) config: ClientConfig,
     pub(super) coordinators: Coordinators,
     pub(super) broker: String,
+    /// The broker itself where it is in this process.
+    pub(super) embedded: Option<Arc<EmbeddedKafka>>,
 }
 
 /// What a broker's metadata say of a topic.
@@ -44,20 +48,14 @@ pub(crate) enum Partitions {
 }
 
 impl Control {
-    pub(crate) fn new(mut config: ClientConfig, broker: &str) -> Result<Self> {
+    pub(crate) fn new(mut config: ClientConfig, broker: &str, embedded: Option<Arc<EmbeddedKafka>>) -> Result<Self> {
         // Without it the end of a partition would be its last stable offset, and the messages of a transaction that is
         // still open would slip past a fence.
         config.set("isolation.level", "read_uncommitted");
         let client = client::create(&config, ClientErrors::default(), "control client", broker)?;
         let coordinators = Coordinators::new(config.clone(), broker);
-        Ok(Self { client, fences: SharedFences::default(), config, coordinators, broker: broker.to_owned() })
-    }
-
-    /// The same connection once it is known where its broker, which it has started itself, can be reached.
-    pub(crate) fn reached_at(self, mut config: ClientConfig, broker: &str) -> Self {
-        config.set("isolation.level", "read_uncommitted");
-        let coordinators = Coordinators::new(config.clone(), broker);
-        Self { config, coordinators, broker: broker.to_owned(), ..self }
+        let (fences, broker) = (SharedFences::default(), broker.to_owned());
+        Ok(Self { client, fences, config, coordinators, broker, embedded })
     }
 
     pub(crate) fn client(&self) -> &BaseConsumer<ClientErrors> {
@@ -69,13 +67,27 @@ impl Control {
         loop {
             let wait = deadline.remaining().min(LOOK_FOR_REFUSALS);
             if let Some(id) = self.client.client().fetch_cluster_id(wait) {
+                self.client.context().forget();
                 return Ok(id);
             }
-            match self.unreachable(deadline, None) {
+            // As nothing was answered yet, an older error is this failure's, too.
+            let standing = last_error(&self.client).map(|(error, _)| error);
+            match self.unreachable(deadline, standing) {
                 Error::Unreachable { .. } if !deadline.has_passed() => {}
                 error => return Err(error),
             }
         }
+    }
+
+    /// Waits until the broker answers, or the client has failed to connect for the first time.
+    pub(crate) fn answers_or_fails(&self, deadline: Deadline) -> Result<()> {
+        while self.client.client().fetch_cluster_id(deadline.remaining().min(LOOK_FOR_REFUSALS)).is_none() {
+            let failure = last_error(&self.client).map(|(error, _)| error);
+            if failure.is_some() || deadline.has_passed() {
+                return Err(self.unreachable(deadline, failure));
+            }
+        }
+        Ok(())
     }
 
     /// What the broker's metadata say of the topic now; never makes it.
@@ -89,11 +101,13 @@ impl Control {
         topic: &str,
         deadline: Deadline,
     ) -> Result<Partitions> {
+        take_in_errors(client);
         let metadata = match client.fetch_metadata(Some(topic), deadline.remaining()) {
             Ok(metadata) => metadata,
             Err(KafkaError::MetadataFetch(code)) if is_unknown_topic(code) => return Ok(Partitions::Unknown),
-            Err(error) => return Err(self.unreachable(deadline, Some(error))),
+            Err(error) => return Err(self.unreachable_by(client, deadline, Some(error))),
         };
+        client.context().forget();
         let Some(topic) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(Partitions::Unknown);
         };
@@ -111,15 +125,6 @@ impl Control {
             [] => Ok(Partitions::Unknown),
             partitions if partitions.iter().all(led) => Ok(Partitions::Ready(partitions.len() as i32)),
             _ => Ok(Partitions::Electing),
-        }
-    }
-
-    /// How many partitions a topic has, once each has a leader; `None` while there is no such topic.
-    pub(crate) fn partitions_if_it_exists(&self, topic: &str, deadline: Deadline) -> Result<Option<i32>> {
-        match self.partitions(topic, deadline)? {
-            Partitions::Unknown => Ok(None),
-            Partitions::Ready(partitions) => Ok(Some(partitions)),
-            Partitions::Electing => self.wait_for_leaders(topic, deadline).map(Some),
         }
     }
 
@@ -149,25 +154,53 @@ impl Control {
         }
     }
 
-    /// The native handle, for calls that rdkafka does not wrap; valid as long as `self`.
-    pub(crate) fn native(&self) -> *mut rdsys::rd_kafka_t {
-        self.client.client().native_ptr()
+    /// The error of a topic that was there before.
+    pub(crate) fn gone(&self, topic: &str) -> Error {
+        let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+        self.failed(format!("read the end offsets of topic {topic:?}"), gone)
+    }
+
+    /// The error of a topic that has the name of another one, of which something is known that is not true of this one.
+    pub(crate) fn created_again(&self, topic: &str, advice: &str) -> Error {
+        Error::Broker {
+            action: format!("read on in topic {topic:?}"),
+            broker: self.broker.clone(),
+            advice: format!("it was deleted and created again during this test; {advice}"),
+            source: None,
+        }
     }
 
     /// An error of something that this broker was asked for.
     pub(crate) fn failed(&self, action: String, source: KafkaError) -> Error {
-        let advice = match code_of(&source) {
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "the user has no right to do that with this topic",
-            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "the user has no right to do that with this group",
-            Some(RDKafkaErrorCode::ClusterAuthorizationFailed) => "the user has no right to do that on this cluster",
-            _ => "",
-        };
+        let advice = code_of(&source).map(advice).unwrap_or_default();
         Error::Broker { action, broker: self.broker.clone(), advice: advice.to_owned(), source: Some(source) }
     }
 
-    /// The broker did not answer: with what the client says about it, such as a refused password.
+    /// The broker did not answer: with what the control client says about it, such as a refused password.
     pub(crate) fn unreachable(&self, deadline: Deadline, source: Option<KafkaError>) -> Error {
-        let last = self.last_error();
+        self.unreachable_by(&self.client, deadline, source)
+    }
+
+    /// The same for what another client asked, whose error is the cause unless the login is.
+    pub(crate) fn did_not_answer(&self, deadline: Deadline, source: KafkaError) -> Error {
+        match self.unreachable(deadline, None) {
+            Error::Unreachable { broker, waited, .. } => Error::Unreachable { broker, waited, source: Some(source) },
+            other => other,
+        }
+    }
+
+    /// Whether the control client has failed to connect, and has had no answer since.
+    pub(crate) fn has_failed(&self) -> bool {
+        last_error(&self.client).is_some()
+    }
+
+    pub(super) fn unreachable_by(
+        &self,
+        client: &BaseConsumer<ClientErrors>,
+        deadline: Deadline,
+        source: Option<KafkaError>,
+    ) -> Error {
+        let last = last_error(client);
         if let Some((error, reason)) = &last
             && matches!(
                 code_of(error),
@@ -197,15 +230,21 @@ impl Control {
         Error::Unreachable {
             broker: self.broker.clone(),
             waited: deadline.allowed(),
-            source: last.map(|(error, _)| error).or(source),
+            // One that was reported before this question is not its cause.
+            source: client.context().last_since(Some(deadline.started())).map(|(error, _)| error).or(source),
         }
     }
+}
 
-    /// What the client reported last; its events wait on a queue that somebody has to look at.
-    fn last_error(&self) -> Option<(KafkaError, String)> {
-        while self.client.poll(Duration::ZERO).is_some() {}
-        self.client.context().last()
-    }
+/// The client's events wait on a queue that somebody has to look at.
+pub(super) fn take_in_errors(client: &BaseConsumer<ClientErrors>) {
+    while client.poll(Duration::ZERO).is_some() {}
+}
+
+/// What the client reported last and no answer has followed.
+fn last_error(client: &BaseConsumer<ClientErrors>) -> Option<(KafkaError, String)> {
+    take_in_errors(client);
+    client.context().last()
 }
 
 /// The text of an authentication error may repeat what was sent: only its first sentence, without quoted parts.
@@ -236,6 +275,8 @@ pub(crate) fn is_passing(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::NetworkException
             | RDKafkaErrorCode::RequestTimedOut
             | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::TimedOutQueue
+            | RDKafkaErrorCode::WaitCache
             | RDKafkaErrorCode::BrokerTransportFailure
             | RDKafkaErrorCode::DestroyBroker
             | RDKafkaErrorCode::AllBrokersDown

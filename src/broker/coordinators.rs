@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rdkafka::ClientConfig;
-use rdkafka::bindings as rdsys;
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::client::{self, ClientErrors};
@@ -57,9 +57,8 @@ impl Coordinators {
 }
 
 impl Asking {
-    /// The native handle, valid as long as `self`.
-    pub(crate) fn native(&self) -> *mut rdsys::rd_kafka_t {
-        self.0.client().native_ptr()
+    pub(super) fn client(&self) -> &Client<ClientErrors> {
+        self.0.client()
     }
 }
 

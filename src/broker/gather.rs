@@ -1,16 +1,17 @@
-//! Questions for end offsets that come at once and go together, in one request.
+//! Questions for end offsets that come at once and go together.
 //!
 //! A broker serves the requests of a connection in turn, and a request costs it and the client much more than one more topic in
 //! it. So while one is on its way those who come meanwhile gather, and go together once it is back: where
 //! many lanes are busy a request serves several of them, and a lane that is alone never waits. What an answer tells was so
 //! after its question: nobody joins a request that has left.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 
+use super::end_offsets::TopicNow;
 use crate::wait::{self, Deadline};
 
 /// How long others wait for a request that is on its way.
@@ -19,11 +20,11 @@ use crate::wait::{self, Deadline};
 /// lane, once: a topic that was slow goes alone until it is answered in time again.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// What is asked in one request: topics, with the number of their partitions.
-pub(super) type Question = BTreeMap<String, i32>;
+/// What is asked in one request: topics.
+pub(super) type Question = BTreeSet<String>;
 
-/// The end offset of each partition, by topic.
-pub(super) type Answer = HashMap<String, Vec<i64>>;
+/// What each of them is now.
+pub(super) type Answer = HashMap<String, TopicNow>;
 
 /// Where questions gather while one is on its way.
 #[derive(Debug, Default)]
@@ -47,14 +48,13 @@ struct State {
 struct Asking {
     id: u64,
     topic: String,
-    partitions: i32,
     turn: oneshot::Sender<Turn>,
 }
 
 /// What comes to one who has gathered with others.
 #[derive(Debug)]
 enum Turn {
-    Answer(Vec<i64>),
+    Answer(TopicNow),
     /// It makes the request of this number, for itself and for these.
     Request(u64, Vec<Asking>),
 }
@@ -99,28 +99,27 @@ impl Gathering {
     pub(super) fn ask<E>(
         &self,
         topic: &str,
-        partitions: i32,
         deadline: Deadline,
         request: impl Fn(&Question) -> Result<Answer, E>,
-    ) -> Option<Vec<i64>> {
+    ) -> Option<TopicNow> {
         let mut state = self.lock();
         if state.slow.contains(topic) {
             drop(state);
-            return self.ask_alone(topic, partitions, request);
+            return self.ask_alone(topic, request);
         }
         if state.on_its_way.is_none() {
             let id = state.leave();
             drop(state);
-            return self.ask_for_all(id, topic, partitions, Vec::new(), request);
+            return self.ask_for_all(id, topic, Vec::new(), request);
         }
         let (turn, mut mine) = oneshot::channel();
         let id = state.next_id();
-        state.gathered.push(Asking { id, topic: topic.to_owned(), partitions, turn });
+        state.gathered.push(Asking { id, topic: topic.to_owned(), turn });
         drop(state);
         let patience = Deadline::after(deadline.remaining().min(PATIENCE));
         match wait::block_on(&mut mine, patience).unwrap_or_else(|| self.lose_patience(id, mine)) {
-            Ok(Turn::Answer(offsets)) => Some(offsets),
-            Ok(Turn::Request(id, others)) => self.ask_for_all(id, topic, partitions, others, request),
+            Ok(Turn::Answer(now)) => Some(now),
+            Ok(Turn::Request(id, others)) => self.ask_for_all(id, topic, others, request),
             Err(oneshot::Canceled) => None,
         }
     }
@@ -147,39 +146,29 @@ impl Gathering {
         &self,
         id: u64,
         topic: &str,
-        partitions: i32,
         others: Vec<Asking>,
         request: impl Fn(&Question) -> Result<Answer, E>,
-    ) -> Option<Vec<i64>> {
-        let mut question = Question::from([(topic.to_owned(), partitions)]);
-        for other in &others {
-            let most = question.entry(other.topic.clone()).or_default();
-            *most = other.partitions.max(*most);
-        }
+    ) -> Option<TopicNow> {
+        let mut question = Question::from([topic.to_owned()]);
+        question.extend(others.iter().map(|other| other.topic.clone()));
         let mut under_way = UnderWay { gathering: self, id, began: Instant::now(), question, in_time: false };
         let answer = request(&under_way.question).ok();
         under_way.in_time = answer.is_some() && under_way.began.elapsed() < PATIENCE;
         // First: the next one leaves, then those of this one go on.
         drop(under_way);
         let answer = answer?;
-        let of = |topic: &str, partitions: i32| Some(answer.get(topic)?.get(..partitions as usize)?.to_vec());
         for other in others {
-            if let Some(offsets) = of(&other.topic, other.partitions) {
+            if let Some(now) = answer.get(&other.topic) {
                 // Who has lost patience asks alone.
-                let _ = other.turn.send(Turn::Answer(offsets));
+                let _ = other.turn.send(Turn::Answer(now.clone()));
             }
         }
-        of(topic, partitions)
+        answer.get(topic).cloned()
     }
 
-    fn ask_alone<E>(
-        &self,
-        topic: &str,
-        partitions: i32,
-        request: impl Fn(&Question) -> Result<Answer, E>,
-    ) -> Option<Vec<i64>> {
+    fn ask_alone<E>(&self, topic: &str, request: impl Fn(&Question) -> Result<Answer, E>) -> Option<TopicNow> {
         let began = Instant::now();
-        let mut answer = request(&Question::from([(topic.to_owned(), partitions)])).ok()?;
+        let mut answer = request(&Question::from([topic.to_owned()])).ok()?;
         if began.elapsed() < PATIENCE {
             self.lock().slow.remove(topic);
         }
@@ -200,7 +189,7 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut state = self.gathering.lock();
         if !self.in_time {
-            state.slow.extend(std::mem::take(&mut self.question).into_keys());
+            state.slow.extend(std::mem::take(&mut self.question));
         }
         // If not, somebody has lost patience, and another has left since.
         if state.on_its_way == Some(self.id) {
@@ -215,6 +204,7 @@ mod tests {
     use crate::wait::until;
     use std::sync::mpsc;
     use std::thread;
+    use uuid::Uuid;
 
     type Outcome = Result<Answer, ()>;
 
@@ -227,9 +217,13 @@ mod tests {
         Deadline::after(Duration::from_secs(120))
     }
 
+    fn now(end: i64) -> TopicNow {
+        TopicNow { id: Uuid::nil(), ends: vec![end] }
+    }
+
     /// Each topic ends where it was asked for the so-manieth request.
     fn ends(question: &Question, number: i64) -> Outcome {
-        Ok(question.iter().map(|(topic, partitions)| (topic.clone(), vec![number; *partitions as usize])).collect())
+        Ok(question.iter().map(|topic| (topic.clone(), now(number))).collect())
     }
 
     impl Gathering {
@@ -262,14 +256,13 @@ mod tests {
         gathering: &'scope Gathering,
         broker: &Broker,
         topic: &'static str,
-        partitions: i32,
-    ) -> thread::ScopedJoinHandle<'scope, Option<Vec<i64>>> {
+    ) -> thread::ScopedJoinHandle<'scope, Option<TopicNow>> {
         let broker = Broker { questions: broker.questions.clone() };
-        scope.spawn(move || gathering.ask(topic, partitions, late(), |question| broker.request(question)))
+        scope.spawn(move || gathering.ask(topic, late(), |question| broker.request(question)))
     }
 
     fn topics(question: &Question) -> Vec<&str> {
-        question.keys().map(String::as_str).collect()
+        question.iter().map(String::as_str).collect()
     }
 
     #[test]
@@ -277,20 +270,20 @@ mod tests {
         let gathering = Gathering::default();
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic, partitions| asks(scope, &gathering, &broker, topic, partitions);
-            let first = ask("a", 1);
+            let ask = |topic| asks(scope, &gathering, &broker, topic);
+            let first = ask("a");
             let (question, answer) = asked.recv().unwrap();
             assert_eq!(topics(&question), ["a"], "one that is alone leaves at once");
-            let others = [ask("b", 1), ask("c", 3), ask("b", 2), ask("a", 1)];
+            let others = [ask("b"), ask("c"), ask("b"), ask("a")];
             until(|| gathering.gathered() == 4 || asked.try_recv().is_ok());
             answer.send(ends(&question, 1)).unwrap();
-            assert_eq!(first.join().unwrap(), Some(vec![1]));
+            assert_eq!(first.join().unwrap(), Some(now(1)));
             let (question, answer) = asked.recv().unwrap();
             assert_eq!(topics(&question), ["a", "b", "c"]);
             answer.send(ends(&question, 2)).unwrap();
             // Also who asks again for what was on its way: a message may have come after that request had left.
             let answers = others.map(|other| other.join().unwrap());
-            assert_eq!(answers, [1, 3, 2, 1].map(|partitions| Some(vec![2; partitions])));
+            assert_eq!(answers, [2; 4].map(|end| Some(now(end))));
             assert!(asked.try_recv().is_err());
         });
         assert!(gathering.lock().on_its_way.is_none() && gathering.lock().slow.is_empty());
@@ -301,7 +294,7 @@ mod tests {
         let gathering = Gathering::default();
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic| asks(scope, &gathering, &broker, topic, 1);
+            let ask = |topic| asks(scope, &gathering, &broker, topic);
             let slow = ask("slow");
             let (slow_question, slow_answer) = asked.recv().unwrap();
             // The first waits for as long as one may, the others do not wait; all of it while the slow one is still out.
@@ -310,16 +303,16 @@ mod tests {
                 let (question, answer) = asked.recv_timeout(soon().remaining()).unwrap();
                 assert_eq!(topics(&question), ["quick"]);
                 answer.send(ends(&question, 7)).unwrap();
-                assert_eq!(quick.join().unwrap(), Some(vec![7]));
+                assert_eq!(quick.join().unwrap(), Some(now(7)));
             }
             let first = ask("a");
             let (question, answer) = asked.recv().unwrap();
             slow_answer.send(ends(&slow_question, 1)).unwrap();
-            assert_eq!(slow.join().unwrap(), Some(vec![1]));
+            assert_eq!(slow.join().unwrap(), Some(now(1)));
             // That it is back, at last, does not end another's.
             assert!(gathering.lock().on_its_way.is_some());
             answer.send(ends(&question, 2)).unwrap();
-            assert_eq!(first.join().unwrap(), Some(vec![2]));
+            assert_eq!(first.join().unwrap(), Some(now(2)));
         });
         let state = gathering.lock();
         assert!(state.on_its_way.is_none());
@@ -332,7 +325,7 @@ mod tests {
         gathering.lock().slow.insert("slow".to_owned());
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic| asks(scope, &gathering, &broker, topic, 1);
+            let ask = |topic| asks(scope, &gathering, &broker, topic);
             let slow = ask("slow");
             let (alone, slow_answer) = asked.recv().unwrap();
             let quick = ask("quick");
@@ -341,9 +334,9 @@ mod tests {
             assert_eq!((topics(&alone), topics(&question)), (vec!["slow"], vec!["quick"]));
             answer.send(ends(&question, 1)).unwrap();
             slow_answer.send(ends(&alone, 2)).unwrap();
-            assert_eq!((quick.join().unwrap(), slow.join().unwrap()), (Some(vec![1]), Some(vec![2])));
+            assert_eq!((quick.join().unwrap(), slow.join().unwrap()), (Some(now(1)), Some(now(2))));
         });
-        assert_eq!(gathering.ask("slow", 1, late(), |question| ends(question, 3)), Some(vec![3]));
+        assert_eq!(gathering.ask("slow", late(), |question| ends(question, 3)), Some(now(3)));
         assert!(gathering.lock().slow.is_empty());
     }
 
@@ -352,7 +345,7 @@ mod tests {
         let gathering = Gathering::default();
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic| asks(scope, &gathering, &broker, topic, 1);
+            let ask = |topic| asks(scope, &gathering, &broker, topic);
             let first = ask("a");
             let (question, answer) = asked.recv().unwrap();
             let others = [ask("b"), ask("c")];
@@ -364,10 +357,11 @@ mod tests {
             answer.send(Err(())).unwrap();
             assert_eq!(others.map(|other| other.join().unwrap()), [None, None]);
         });
-        assert_eq!(gathering.lock().slow.len(), 2, "none of them goes with others for now");
-        let panics = || gathering.ask("d", 1, late(), |_| -> Outcome { panic!("in a request") });
+        let is_slow = |topic: &str| gathering.lock().slow.contains(topic);
+        assert!(is_slow("b") && is_slow("c"), "none of them goes with others for now");
+        let panics = || gathering.ask("d", late(), |_| -> Outcome { panic!("in a request") });
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
-        assert_eq!(gathering.ask("e", 1, late(), |question| ends(question, 5)), Some(vec![5]));
+        assert_eq!(gathering.ask("e", late(), |question| ends(question, 5)), Some(now(5)));
     }
 
     #[test]
@@ -375,7 +369,7 @@ mod tests {
         let gathering = Gathering::default();
         let (broker, asked) = Broker::new();
         thread::scope(|scope| {
-            let ask = |topic| asks(scope, &gathering, &broker, topic, 1);
+            let ask = |topic| asks(scope, &gathering, &broker, topic);
             let first = ask("a");
             let (question, answer) = asked.recv().unwrap();
             // What one that has given up leaves behind.
@@ -383,7 +377,7 @@ mod tests {
             drop(gone);
             let mut state = gathering.lock();
             let id = state.next_id();
-            state.gathered.push(Asking { id, topic: "gone".to_owned(), partitions: 1, turn });
+            state.gathered.push(Asking { id, topic: "gone".to_owned(), turn });
             drop(state);
             let next = ask("b");
             until(|| gathering.gathered() == 2);
@@ -392,7 +386,7 @@ mod tests {
             let (question, answer) = asked.recv().unwrap();
             assert_eq!(topics(&question), ["b"]);
             answer.send(ends(&question, 2)).unwrap();
-            assert_eq!(next.join().unwrap(), Some(vec![2]));
+            assert_eq!(next.join().unwrap(), Some(now(2)));
         });
     }
 }

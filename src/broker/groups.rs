@@ -1,9 +1,7 @@
 //! Questions about groups that rdkafka does not wrap: one client asks for all of them, none is made per group.
-//!
-//! AlterConsumerGroupOffsets and ListConsumerGroupOffsets work on the embedded broker too, unlike the other admin calls.
 
-use std::ffi::{CStr, CString, c_char};
-use std::ptr::{self, NonNull};
+use std::ffi::CString;
+use std::ptr;
 use std::time::Duration;
 
 use rdkafka::bindings as rdsys;
@@ -11,7 +9,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::coordinators::Asking;
-use super::{Control, code_of, is_passing, is_unknown_topic};
+use super::native::{self, Native, text};
+use super::{Control, code_of, codes, is_passing, is_unknown_topic};
 use crate::error::Result;
 use crate::wait::Deadline;
 
@@ -33,34 +32,6 @@ pub(crate) struct GroupDescription {
     pub(crate) state: String,
     pub(crate) members: Vec<String>,
 }
-
-/// A native object that is destroyed with its owner.
-struct Native<T> {
-    pointer: NonNull<T>,
-    destroy: unsafe extern "C" fn(*mut T),
-}
-
-impl<T> Native<T> {
-    /// # Safety
-    /// `pointer` is null or an object of the caller's that `destroy` destroys.
-    unsafe fn own(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, KafkaError> {
-        let pointer = NonNull::new(pointer).ok_or(KafkaError::AdminOp(RDKafkaErrorCode::CriticalSystemResource))?;
-        Ok(Self { pointer, destroy })
-    }
-
-    fn as_ptr(&self) -> *mut T {
-        self.pointer.as_ptr()
-    }
-}
-
-impl<T> Drop for Native<T> {
-    fn drop(&mut self) {
-        // SAFETY: by `own`'s contract the object is ours and `destroy` destroys it; this happens once.
-        unsafe { (self.destroy)(self.pointer.as_ptr()) }
-    }
-}
-
-type Reply = Native<rdsys::rd_kafka_event_t>;
 
 impl Control {
     /// Commits offsets for a group that has no member, and thereby makes it.
@@ -93,7 +64,7 @@ impl Control {
             .collect()
     }
 
-    /// The group's state and members. Never to be asked of the embedded broker, which does not know the request.
+    /// The group's state and members.
     pub(crate) fn describe_group(&self, group: &str, deadline: Deadline) -> Result<GroupDescription> {
         self.coordinators
             .client()?
@@ -146,7 +117,7 @@ impl Asking {
                 rdsys::rd_kafka_AlterConsumerGroupOffsets_destroy,
             )?
         };
-        let reply = self.ask(operation, deadline, |client, options, queue| {
+        let reply = native::ask(self.client(), operation, deadline, |client, options, queue| {
             // SAFETY: all handles are alive; an array of one request.
             unsafe { rdsys::rd_kafka_AlterConsumerGroupOffsets(client, &mut request.as_ptr(), 1, options, queue) }
         })?;
@@ -169,7 +140,6 @@ impl Asking {
         deadline: Deadline,
     ) -> Result<Vec<Answer>, KafkaError> {
         let group = CString::new(group)?;
-        // Named, not "all": the embedded broker returns none for "all".
         let list = native_list(partitions)?;
         let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
         // SAFETY: as in `alter_offsets`.
@@ -179,7 +149,7 @@ impl Asking {
                 rdsys::rd_kafka_ListConsumerGroupOffsets_destroy,
             )?
         };
-        let reply = self.ask(operation, deadline, |client, options, queue| {
+        let reply = native::ask(self.client(), operation, deadline, |client, options, queue| {
             // SAFETY: all handles are alive; an array of one request.
             unsafe { rdsys::rd_kafka_ListConsumerGroupOffsets(client, &mut request.as_ptr(), 1, options, queue) }
         })?;
@@ -198,7 +168,7 @@ impl Asking {
     fn describe(&self, group: &str, deadline: Deadline) -> Result<GroupDescription, KafkaError> {
         let group = CString::new(group)?;
         let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        let reply = self.ask(operation, deadline, |client, options, queue| {
+        let reply = native::ask(self.client(), operation, deadline, |client, options, queue| {
             // SAFETY: all handles are alive; an array of one name, which is copied.
             unsafe { rdsys::rd_kafka_DescribeConsumerGroups(client, &mut group.as_ptr(), 1, options, queue) }
         })?;
@@ -214,48 +184,11 @@ impl Asking {
                 return Err(KafkaError::AdminOp(RDKafkaErrorCode::GroupIdNotFound));
             }
             let description = *groups;
-            let error = rdsys::rd_kafka_ConsumerGroupDescription_error(description);
-            if !error.is_null() {
-                return Err(KafkaError::AdminOp(rdsys::rd_kafka_error_code(error).into()));
-            }
-            let state = rdsys::rd_kafka_ConsumerGroupDescription_state(description);
+            codes::of_error(rdsys::rd_kafka_ConsumerGroupDescription_error(description))?;
             let members = (0..rdsys::rd_kafka_ConsumerGroupDescription_member_count(description))
                 .map(|member| describe_member(rdsys::rd_kafka_ConsumerGroupDescription_member(description, member)))
                 .collect();
-            Ok(GroupDescription { state: text(rdsys::rd_kafka_consumer_group_state_name(state)), members })
-        }
-    }
-
-    /// Sends an admin request and waits for its answer, which comes by the deadline at the latest.
-    fn ask(
-        &self,
-        operation: rdsys::rd_kafka_admin_op_t,
-        deadline: Deadline,
-        send: impl FnOnce(*mut rdsys::rd_kafka_t, *const rdsys::rd_kafka_AdminOptions_t, *mut rdsys::rd_kafka_queue_t),
-    ) -> Result<Reply, KafkaError> {
-        let client = self.native();
-        let millis = i32::try_from(deadline.remaining().as_millis()).unwrap_or(i32::MAX).max(1);
-        let mut message: [c_char; 256] = [0; 256];
-        // SAFETY: the client lives as long as `self`. Queue and options are ours and destroyed after the answer has come:
-        // the request's own timeout brings one in any case. The message buffer is writable for its length.
-        unsafe {
-            let queue = Native::own(rdsys::rd_kafka_queue_new(client), rdsys::rd_kafka_queue_destroy)?;
-            let options =
-                Native::own(rdsys::rd_kafka_AdminOptions_new(client, operation), rdsys::rd_kafka_AdminOptions_destroy)?;
-            rdsys::rd_kafka_AdminOptions_set_request_timeout(
-                options.as_ptr(),
-                millis,
-                message.as_mut_ptr(),
-                message.len(),
-            );
-            send(client, options.as_ptr(), queue.as_ptr());
-            let event = rdsys::rd_kafka_queue_poll(queue.as_ptr(), millis.saturating_add(500));
-            let reply = Native::own(event, rdsys::rd_kafka_event_destroy)
-                .map_err(|_| KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?;
-            match rdsys::rd_kafka_event_error(reply.as_ptr()) {
-                rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(reply),
-                error => Err(KafkaError::AdminOp(error.into())),
-            }
+            Ok(GroupDescription { state: text(codes::state_name(description)), members })
         }
     }
 }
@@ -282,30 +215,18 @@ unsafe fn group_offsets(
     }
     // SAFETY: there is at least one result; its partitions belong to it, and the list's elements are `cnt` many.
     unsafe {
-        let error = rdsys::rd_kafka_group_result_error(*groups);
-        if !error.is_null() {
-            return Err(KafkaError::AdminOp(rdsys::rd_kafka_error_code(error).into()));
-        }
+        codes::of_error(rdsys::rd_kafka_group_result_error(*groups))?;
         let list = rdsys::rd_kafka_group_result_partitions(*groups);
         if list.is_null() || (*list).cnt == 0 {
             return Ok(Vec::new());
         }
-        let elements = std::slice::from_raw_parts((*list).elems, (*list).cnt as usize);
-        Ok(elements
-            .iter()
-            .map(|element| {
-                let offset = PartitionOffset {
-                    topic: text(element.topic),
-                    partition: element.partition,
-                    offset: (element.offset >= 0).then_some(element.offset),
-                };
-                let outcome = match element.err {
-                    rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-                    error => Err(KafkaError::AdminOp(error.into())),
-                };
-                (offset, outcome)
-            })
-            .collect())
+        let answer = |at| {
+            let element = (*list).elems.add(at);
+            let (partition, offset) = ((*element).partition, (*element).offset);
+            let offset = (offset >= 0).then_some(offset);
+            (PartitionOffset { topic: text((*element).topic), partition, offset }, codes::of_partition(element))
+        };
+        Ok((0..(*list).cnt as usize).map(answer).collect())
     }
 }
 
@@ -328,22 +249,13 @@ unsafe fn describe_member(member: *const rdsys::rd_kafka_MemberDescription_t) ->
             false => rdsys::rd_kafka_MemberAssignment_partitions(assignment),
         };
         if !list.is_null() && (*list).cnt > 0 {
-            for element in std::slice::from_raw_parts((*list).elems, (*list).cnt as usize) {
-                line.push_str(&format!(", {} [{}]", text(element.topic), element.partition));
+            for at in 0..(*list).cnt as usize {
+                let element = (*list).elems.add(at);
+                line.push_str(&format!(", {} [{}]", text((*element).topic), (*element).partition));
             }
         } else {
             line.push_str(", no partition");
         }
         line
     }
-}
-
-/// # Safety
-/// `pointer` is null or a string that ends with a 0.
-unsafe fn text(pointer: *const c_char) -> String {
-    if pointer.is_null() {
-        return String::new();
-    }
-    // SAFETY: by contract.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }

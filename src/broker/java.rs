@@ -72,7 +72,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("ssl.engine.factory.class", NO_CLASS),
     (
         "transactional.id",
-        "the crate's producer has no transactions: give it to the service's own producer, made of Kafka::client_config",
+        "the crate's producer has no transactions: give it to the service's own producer, made of Kafka::producer_config",
     ),
 ];
 
@@ -267,7 +267,7 @@ mod tests {
     #[case::empty(&[("sasl.jaas.config", "")], "sasl.jaas.config", "one login")]
     #[case::only_equals(&[("sasl.jaas.config", "= hunter2;")], "sasl.jaas.config", "one login")]
     #[case::provider(&[("config.providers", "hunter2")], "config.providers", "write them out")]
-    #[case::transactions(&[("transactional.id", "hunter2")], "transactional.id", "client_config")]
+    #[case::transactions(&[("transactional.id", "hunter2")], "transactional.id", "producer_config")]
     fn what_cannot_be_had_is_refused_by_name(
         #[case] java: &[(&str, &str)],
         #[case] property: &str,

@@ -1,34 +1,47 @@
-//! What a broker must do for a harness, whatever it is; the lowest layer, which knows none of the others.
+//! The broker of a harness and the questions put to it; the lowest layer, which knows none of the others.
 
+mod admin;
+mod advice;
 mod client;
-mod cluster;
+mod codes;
 mod control;
 mod coordinators;
-mod embedded;
 mod end_offsets;
-mod faults;
 mod gather;
 mod groups;
 mod java;
+mod native;
 mod properties;
+mod service;
+mod topics;
 
-use std::fmt::Debug;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
+use embedded_kafka::EmbeddedKafka;
 use rdkafka::ClientConfig;
+use rdkafka::admin::AdminClient;
 
+pub(crate) use self::advice::advice;
 pub(crate) use self::client::{ClientErrors, Secret, code_of, create as create_client};
-pub(crate) use self::cluster::Cluster;
-pub(crate) use self::control::{Control, Partitions, is_passing, is_unknown_topic};
-pub(crate) use self::embedded::Embedded;
-pub use self::faults::Request;
+pub(crate) use self::control::{Control, is_passing, is_unknown_topic};
+pub(crate) use self::end_offsets::TopicNow;
 pub(crate) use self::groups::PartitionOffset;
-pub(crate) use self::properties::{Property, read as read_properties};
+pub(crate) use self::properties::{Property, is_of_connection, read as read_properties};
+pub(crate) use self::service::Role;
+pub use self::service::pairs;
 
-use crate::error::Result;
-use crate::wait::Deadline;
+use crate::error::{Error, Result};
 
 /// A producer has three threads of its own, so their number is bounded.
 pub(crate) const MOST_PRODUCERS: usize = 32;
+
+/// How many lanes share a producer, whose requests a broker serves in turn: librdkafka sends one for each partition.
+///
+/// Apache Kafka serves several connections at once. Where many lanes keep it busy, 2 gave some 3 % more tests a second than 1 or
+/// 4, and 10 % more than 8.
+pub(crate) const LANES_OF_A_PRODUCER: usize = 2;
 
 /// What a broker can do: what a test that depends on it asks for, and not which kind of broker it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,30 +79,125 @@ pub(crate) enum Creation {
     AlreadyExists,
 }
 
-pub(crate) trait Broker: Debug + Send + Sync {
+/// A broker, and the clients that ask it: Apache Kafka, Redpanda, whatever speaks the protocol, or the embedded one.
+pub(crate) struct Broker {
+    control: Control,
+    admin: AdminClient<ClientErrors>,
+    config: ClientConfig,
+    name: String,
+    bootstrap_servers: String,
+    /// The broker itself where it is in this process. It is dropped last, after its clients.
+    embedded: Option<Arc<EmbeddedKafka>>,
+}
+
+impl Broker {
+    /// The clients of a cluster, which begin to connect; there is no fall-back to the embedded broker.
+    pub(crate) fn cluster(bootstrap_servers: &str, properties: &[Property]) -> Result<Self> {
+        let config = config_of(properties, bootstrap_servers);
+        Self::reached_by(config, format!("broker {bootstrap_servers}"), None)
+    }
+
+    /// Starts brokers in this process, on loopback ports that a child process reaches too.
+    pub(crate) fn embedded(brokers: usize, properties: &[Property]) -> Result<Self> {
+        let embedded = EmbeddedKafka::builder().brokers(brokers).start().map_err(|error| Error::Broker {
+            action: "start the embedded broker".to_owned(),
+            broker: "127.0.0.1".to_owned(),
+            advice: format!("{error:?}"),
+            source: None,
+        })?;
+        let config = config_of(properties, embedded.bootstrap_servers());
+        let name = format!("embedded broker {}", embedded.bootstrap_servers());
+        Self::reached_by(config, name, Some(Arc::new(embedded)))
+    }
+
+    fn reached_by(config: ClientConfig, name: String, embedded: Option<Arc<EmbeddedKafka>>) -> Result<Self> {
+        let own = |role| {
+            let mut own = own_config(&config, embedded.is_some(), role);
+            own.set("client.id", "rstest-kafka-control");
+            own
+        };
+        let control = Control::new(own(Role::Consumer), &name, embedded.clone())?;
+        let admin = create_client(&own(Role::Any), ClientErrors::default(), "admin client", &name)?;
+        let bootstrap_servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+        Ok(Self { control, admin, config, name, bootstrap_servers, embedded })
+    }
+
     /// What messages call it: `embedded broker 127.0.0.1:34567`, `broker kafka:9092`.
-    fn name(&self) -> &str;
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
 
-    fn bootstrap_servers(&self) -> &str;
+    pub(crate) fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
 
-    /// How any client reaches it; a consumer's fetch wait included where the broker needs a short one.
-    fn client_config(&self) -> ClientConfig;
+    /// How any client reaches it.
+    pub(crate) fn client_config(&self) -> ClientConfig {
+        service::fit(&self.config, Role::Any)
+    }
 
-    fn capabilities(&self) -> Capabilities;
+    /// What a service's consumer wants in a test.
+    pub(crate) fn consumer_config(&self, group: &str) -> ClientConfig {
+        service::consumer(&self.config, group)
+    }
 
-    /// How many lanes share a producer, whose requests a broker serves in turn: librdkafka sends one for each partition.
-    fn lanes_of_a_producer(&self) -> usize;
+    /// What a service's producer wants in a test that waits so long.
+    pub(crate) fn producer_config(&self, timeout: Duration) -> ClientConfig {
+        service::producer(&self.config, timeout)
+    }
+
+    /// How this crate's own clients reach it.
+    pub(crate) fn own_client_config(&self, role: Role) -> ClientConfig {
+        own_config(&self.config, self.embedded.is_some(), role)
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            delete_topics: true,
+            delete_groups: true,
+            describe_groups: true,
+            topic_config: true,
+            abort_markers: true,
+            faults: self.embedded.is_some(),
+            outlives_process: self.embedded.is_none(),
+        }
+    }
 
     /// The connection that never fetches.
-    fn control(&self) -> &Control;
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
 
-    /// Asks for topics, in one request where the broker takes several; they need not have leaders yet. One outcome for
-    /// each, in their order.
-    fn create_topics(&self, topics: &[(&str, &Shape)], deadline: Deadline) -> Vec<Result<Creation>>;
+    /// The broker itself, where it is in this process.
+    pub(crate) fn as_embedded(&self) -> Option<&Arc<EmbeddedKafka>> {
+        self.embedded.as_ref()
+    }
+}
 
-    /// Deletes topics in one request; a missing one counts as deleted. Returns those that are left, with the reason.
-    fn delete_topics(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)>;
+fn config_of(properties: &[Property], bootstrap_servers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (key, value) in properties {
+        config.set(java::canonical(key), &value.0);
+    }
+    config.set("bootstrap.servers", bootstrap_servers);
+    config
+}
 
-    /// The same for groups.
-    fn delete_groups(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)>;
+fn own_config(config: &ClientConfig, is_embedded: bool, role: Role) -> ClientConfig {
+    let mut own = service::fit(config, role);
+    // What a test has deleted must not come back: a producer asks again for every topic that it has ever used.
+    own.set("allow.auto.create.topics", "false");
+    if is_embedded {
+        // A client that has learned its brokers' names lets 11 ms pass before it connects to the one that it needs. With this
+        // off it connects to all at once, which are few here.
+        own.set("enable.sparse.connections", "false");
+    }
+    own
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The configuration may hold secrets.
+        f.debug_struct("Broker").field("name", &self.name).finish_non_exhaustive()
+    }
 }

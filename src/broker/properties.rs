@@ -8,6 +8,14 @@ use crate::error::{Error, Result};
 /// A property of a file, or of the builder, under its name in librdkafka.
 pub(crate) type Property = (String, Secret);
 
+/// Whether a property says where a cluster is, or how one logs in there.
+pub(crate) fn is_of_connection(key: &str) -> bool {
+    matches!(
+        key,
+        "bootstrap.servers" | "metadata.broker.list" | "security.protocol" | "enable.ssl.certificate.verification"
+    ) || ["sasl.", "ssl."].iter().any(|prefix| key.starts_with(prefix))
+}
+
 /// Reads a client `.properties` file as Java's clients do, and translates what librdkafka calls otherwise.
 ///
 /// `setting` is what named the file, for messages.

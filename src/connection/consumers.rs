@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Connection;
 use crate::error::Result;
+use crate::kept::keep;
 use crate::lane;
 use crate::names::Names;
 use crate::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
@@ -44,7 +45,7 @@ impl Connection {
         }
         let group = names.group(logical, key.groups_left)?;
         self.record_group(&group)?;
-        let client = Arc::new(pool::make(&*self.broker, &group, partitions)?);
+        let client = Arc::new(pool::make(&self.broker, &group, partitions)?);
         self.counters.consumers_made.add(1);
         self.open.retain(|_, client| client.strong_count() > 0);
         self.open.insert(self.next_consumer.fetch_add(1, Ordering::Relaxed), Arc::downgrade(&client));
@@ -71,7 +72,7 @@ impl Connection {
     pub(crate) fn retire(&self, clients: impl IntoIterator<Item = Arc<PoolClient>>) {
         if self.is_closing() {
             // At exit each consumer has been told to close; its Drop would only hold this thread up.
-            clients.into_iter().for_each(std::mem::forget);
+            keep(clients.into_iter().collect::<Vec<_>>());
             return;
         }
         let clients: Vec<_> = clients.into_iter().collect();
@@ -82,7 +83,7 @@ impl Connection {
     /// Closes a consumer elsewhere that never was in the pool.
     pub(crate) fn close_soon(&self, client: Arc<PoolClient>) {
         if self.is_closing() {
-            std::mem::forget(client);
+            keep(client);
         } else {
             self.closer.close([client]);
         }
@@ -93,8 +94,10 @@ impl Connection {
         self.retire(clients(self.pool.retire_before(lane, generation)));
     }
 
-    /// When its harness is gone: the consumers in the pool are closed elsewhere, and their memory is given back.
+    /// When its harness is gone: the consumers in the pool are closed elsewhere, and their memory is given back. What is
+    /// still to be deleted is left to the exit.
     pub(crate) fn close_idle(&self) {
+        self.ended_groups.stop();
         self.closer.close(clients(self.pool.take_all()));
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Connection;
 use super::topics::MadeTopic;
+use crate::kept::keep;
 use crate::pool::{self, PoolClient};
 use crate::wait::Deadline;
 use crate::worker_state::WorkerState;
@@ -27,9 +28,9 @@ impl Connection {
     /// At exit: closes every consumer and deletes every topic and group, at once, within the deadline.
     pub(crate) fn close_at_exit(&self, deadline: Deadline) -> LeftOver {
         self.closing.store(true, Ordering::SeqCst);
+        self.ended_groups.stop();
         // None of these may run its own Drop, which has no deadline: the process takes the memory.
-        self.closer.take_waiting().into_iter().for_each(std::mem::forget);
-        self.pool.take_all().into_iter().for_each(std::mem::forget);
+        keep((self.closer.take_waiting(), self.pool.take_all()));
         let open: Vec<Arc<PoolClient>> = self.open.iter().filter_map(|client| client.value().upgrade()).collect();
         let to_close = open.len();
         std::thread::scope(|scope| {
@@ -56,7 +57,8 @@ impl Connection {
 
     fn delete_all(&self, deadline: Deadline) -> LeftOver {
         let mut left = LeftOver { broker: self.broker.name().to_owned(), ..LeftOver::default() };
-        let capabilities = self.broker.capabilities();
+        // What ends with the process takes its topics and groups along.
+        let outlives = self.broker.capabilities().outlives_process;
         let kept = |made: &MadeTopic| self.keeps_topics(made.of_failed_lease.load(Ordering::Relaxed));
         let state = self.state.as_deref();
         let (mut topics, mut in_doubt) = (Vec::new(), Vec::new());
@@ -66,14 +68,17 @@ impl Connection {
                 in_doubt.push((entry.key().clone(), String::new()));
             }
         }
-        if !capabilities.outlives_process {
+        if !outlives {
             left.kept.clear();
         }
         let inherited = state.map(WorkerState::take_inherited).unwrap_or_default();
         topics.extend(inherited.topics.iter().filter(|name| !self.topics.contains_key(*name)).cloned());
-        if capabilities.delete_topics && !topics.is_empty() {
+        if outlives && !topics.is_empty() {
             let mut undeleted = self.broker.delete_topics(&topics, deadline);
-            left.deleted_topics = topics.len().saturating_sub(undeleted.len());
+            let again = topics
+                .iter()
+                .filter(|name| self.topics.get(*name).is_some_and(|made| made.deleted.load(Ordering::SeqCst)));
+            left.deleted_topics = topics.len().saturating_sub(undeleted.len() + again.count());
             self.counters.topics_deleted.add(left.deleted_topics);
             let refused = |name: &String| self.topics.get(name).is_some_and(|made| made.refused.load(Ordering::SeqCst));
             undeleted.retain(|(name, _)| !refused(name));
@@ -84,7 +89,7 @@ impl Connection {
         }
         let mut groups: Vec<String> = self.groups.iter().map(|group| group.key().clone()).collect();
         groups.extend(inherited.groups);
-        if capabilities.delete_groups && !groups.is_empty() {
+        if outlives && !groups.is_empty() {
             let undeleted = self.broker.delete_groups(&groups, deadline);
             groups.retain(|name| !undeleted.iter().any(|(other, _)| other == name));
             left.deleted_groups = groups.len();
@@ -92,7 +97,7 @@ impl Connection {
             left.undeleted.extend(undeleted);
         }
         if let Some(state) = state {
-            state.forget(&left.kept, if capabilities.delete_groups { &groups } else { &[] });
+            state.forget(&left.kept, &groups);
         }
         left.kept.sort();
         left

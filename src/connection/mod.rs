@@ -2,6 +2,7 @@
 
 mod consumers;
 mod exit;
+mod groups;
 mod topics;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,8 +12,9 @@ use std::time::Duration;
 use dashmap::{DashMap, DashSet};
 
 pub(crate) use self::exit::LeftOver;
+use self::groups::EndedGroups;
 use self::topics::{MadeTopic, reusable};
-use crate::broker::{Broker, Cluster, Embedded, MOST_PRODUCERS};
+use crate::broker::{Broker, LANES_OF_A_PRODUCER, MOST_PRODUCERS, TopicNow};
 use crate::closer::Closer;
 use crate::config::{Config, KeepTopics};
 use crate::error::Result;
@@ -29,7 +31,7 @@ use crate::worker_state::WorkerState;
 
 /// What one harness has open on its broker.
 pub(crate) struct Connection {
-    broker: Arc<dyn Broker>,
+    broker: Arc<Broker>,
     producer: Arc<Producer>,
     /// Those of more lanes than one serves, made when they are first needed.
     more_producers: [Flight<Arc<Producer>>; MOST_PRODUCERS - 1],
@@ -42,6 +44,7 @@ pub(crate) struct Connection {
     closer: Closer<Arc<PoolClient>>,
     topics: DashMap<String, Arc<MadeTopic>>,
     groups: DashSet<String>,
+    ended_groups: Arc<EndedGroups>,
     /// By topic, how many groups of its pooled consumers had members, and were left for a new one.
     groups_left: DashMap<Arc<str>, u32>,
     /// Those of the harness: a connection of one lease counts into the same.
@@ -59,12 +62,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Starts the embedded broker, or connects to the cluster of the configuration.
-    pub(crate) fn open(config: &Config, deadline: Deadline) -> Result<Self> {
-        let broker: Arc<dyn Broker> = match &config.bootstrap_servers {
-            None => Arc::new(Embedded::start(config.embedded_brokers)?),
-            Some(servers) => Arc::new(Cluster::connect(servers, &config.properties, deadline)?),
-        };
+    /// A connection to the broker, which fails within the deadline if it does not answer.
+    pub(crate) fn open(broker: Arc<Broker>, config: &Config, deadline: Deadline) -> Result<Self> {
         let (mut state, mut sweeping) = (None, None);
         if broker.capabilities().outlives_process {
             let cluster_id = broker.control().cluster_id(deadline)?;
@@ -82,18 +81,18 @@ impl Connection {
 
     /// A connection of one lease to an embedded broker of its own; it counts into the harness's counters.
     pub(crate) fn of_one_lease(
-        broker: &Arc<Embedded>,
+        broker: &Arc<Broker>,
         config: &Config,
         harness: &Self,
         deadline: Deadline,
     ) -> Result<Self> {
-        let broker: Arc<dyn Broker> = Arc::clone(broker) as _;
+        let broker = Arc::clone(broker);
         let told = (Arc::clone(&harness.counters), harness.recorder.clone());
         Ok(Self { of_one_lane: true, ..Self::to(broker, config, None, None, told, deadline)? })
     }
 
     fn to(
-        broker: Arc<dyn Broker>,
+        broker: Arc<Broker>,
         config: &Config,
         state: Option<Arc<WorkerState>>,
         sweeping: Option<Sweeping>,
@@ -111,6 +110,7 @@ impl Connection {
             closer: Closer::new(),
             topics: reusable(state.as_deref(), deadline),
             groups: DashSet::new(),
+            ended_groups: Arc::default(),
             groups_left: DashMap::new(),
             counters,
             recorder,
@@ -125,8 +125,8 @@ impl Connection {
         })
     }
 
-    pub(crate) fn broker(&self) -> &dyn Broker {
-        &*self.broker
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     /// The id of the worker whose lanes its leases have.
@@ -139,20 +139,14 @@ impl Connection {
         if self.of_one_lane { 0 } else { lane }
     }
 
-    /// As [`Control::end_offsets_for`](crate::broker::Control::end_offsets_for).
-    pub(crate) fn end_offsets_for(
-        &self,
-        lane: usize,
-        topic: &str,
-        partitions: i32,
-        deadline: Deadline,
-    ) -> Result<Option<Vec<i64>>> {
-        self.broker.control().end_offsets_for(self.lane_here(lane), topic, partitions, deadline)
+    /// As [`Control::topic_now_for`](crate::broker::Control::topic_now_for).
+    pub(crate) fn topic_now_for(&self, lane: usize, topic: &str, deadline: Deadline) -> Result<Option<TopicNow>> {
+        self.broker.control().topic_now_for(self.lane_here(lane), topic, deadline)
     }
 
     /// The producer of a lane.
     pub(crate) fn producer(&self, lane: usize) -> Result<Arc<Producer>> {
-        let number = self.lane_here(lane) / self.broker.lanes_of_a_producer() % MOST_PRODUCERS;
+        let number = self.lane_here(lane) / LANES_OF_A_PRODUCER % MOST_PRODUCERS;
         let Some(number) = number.checked_sub(1) else {
             return Ok(Arc::clone(&self.producer));
         };

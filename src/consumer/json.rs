@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::PooledConsumer;
 use crate::error::{OrRaise, Result};
+use crate::within::Within;
 
 impl PooledConsumer {
     /// The value of the next message, read as JSON; waits as [`recv`](Self::recv).
@@ -56,5 +57,23 @@ impl PooledConsumer {
     /// As [`try_recv_json`](Self::try_recv_json).
     pub async fn try_recv_json_async<T: DeserializeOwned>(&self) -> Result<T> {
         self.try_recv_async().await?.try_json()
+    }
+}
+
+impl Within<'_, PooledConsumer> {
+    /// The value of the next message, read as JSON.
+    ///
+    /// # Errors
+    /// As [`PooledConsumer::try_recv_json`].
+    pub fn recv_json<T: DeserializeOwned>(&self) -> Result<T> {
+        self.recv()?.try_json()
+    }
+
+    /// As [`recv_json`](Self::recv_json), without blocking the thread.
+    ///
+    /// # Errors
+    /// As [`recv_json`](Self::recv_json).
+    pub async fn recv_json_async<T: DeserializeOwned>(&self) -> Result<T> {
+        self.recv_async().await?.try_json()
     }
 }

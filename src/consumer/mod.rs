@@ -1,17 +1,20 @@
 //! A consumer from the pool, as a test holds it.
 
+mod follow;
 #[cfg(feature = "json")]
 mod json;
 mod read;
 mod read_async;
 mod reading;
 mod timed_out;
+mod to_come;
+mod within;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,17 +23,23 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::util::Timeout;
+use uuid::Uuid;
 
+use crate::broker::TopicNow;
 use crate::error::{Error, Result};
 use crate::lane;
 use crate::lease::LeaseGuard;
 use crate::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
 use crate::record::Record;
-use crate::topic::{Topic, TopicRef};
+use crate::topic::{Fence, Topic, TopicRef};
 
 /// A consumer of one topic, from the pool: connected, assigned to every partition, standing at the lease's fence.
 ///
-/// It sees exactly what is written after the lease first learned the topic's name. One type for sync and async tests:
+/// It sees exactly what is written after the lease first learned the topic's name, also on partitions that are added later. A
+/// topic that was only named ([`TopicNames::name`](crate::TopicNames::name)) need not exist yet: receiving waits until the service has
+/// created it, and reads each partition from its beginning. If a topic is deleted and created again, a consumer that has not
+/// received anything yet reads the new one from its beginning; for any other it is an error. What was deleted from the beginning
+/// of a partition is passed over. One type for sync and async tests:
 /// [`recv`](Self::recv) in the one, [`recv_async`](Self::recv_async) in the other; it outlives the runtime of the test
 /// that made it. Derefs to rdkafka's [`StreamConsumer`](rdkafka::consumer::StreamConsumer) for everything else; whatever
 /// a test does to it, the next test gets it clean or gets another; if it was subscribed, another one in a new group.
@@ -38,8 +47,8 @@ use crate::topic::{Topic, TopicRef};
 /// Messages of one partition come in their order; between partitions there is none. Several consumers of one topic in
 /// one test each get every message.
 ///
-/// Nothing is waited for longer than the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s) where a method does not take its
-/// own. What was waited for in vain takes up to 2 s more, in which the broker is asked why.
+/// Nothing is waited for longer than the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s), or than
+/// [`within`](Self::within) allows. What was waited for in vain takes up to 2 s more, in which the broker is asked why.
 ///
 /// ```
 /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
@@ -60,14 +69,24 @@ pub struct PooledConsumer {
     topic: Topic,
     /// Where it is from, and goes back to.
     key: PoolKey,
-    /// Per partition, where reading began when it was last assigned.
+    /// Which of the topics of that name it reads; nil while the topic does not exist.
+    id: Mutex<Uuid>,
+    /// Per partition, where reading began when it was last assigned; empty while the topic does not exist.
     starts: Mutex<Vec<(i32, i64)>>,
+    /// Whether it has given out a record of its topic.
+    has_read: AtomicBool,
+    /// How many changes of topic ids its client had noted when it was last seen to read the right topic.
+    ids_seen: AtomicU64,
+    /// How many times since its last record it was at an offset that is not there, although there is nothing before it to pass over.
+    resets: AtomicUsize,
     /// Records that were read and not given out yet, oldest first.
     ahead: Mutex<VecDeque<Record>>,
     /// Whether the test has sought: an error of the place where it went may still be on its way.
     sought: AtomicBool,
     /// Whether the test has had rdkafka's consumer in its hands, and may have paused or assigned it.
     touched: AtomicBool,
+    /// The error of the last Fetch, unless a later one has brought something.
+    fetch_error: Mutex<Option<String>>,
     lease: LeaseGuard,
 }
 
@@ -77,11 +96,15 @@ impl PooledConsumer {
         let held = lease.lease();
         let topic = held.resolve(topic)?;
         let (connection, deadline) = (held.connection(), held.deadline());
-        let partitions = match topic.partitions() {
-            Some(partitions) => partitions,
-            None => connection.broker().control().wait_for_leaders(topic.name(), deadline)?,
+        let control = connection.broker().control();
+        // What came of the topic since its fence is found when it is waited for: no request is spent on it here.
+        let then = match &topic.0.fence {
+            Fence::Ends(then) => Some(then.clone()),
+            // None while nobody has created it: the first receive waits for it.
+            Fence::Beginning => control.topic_now(topic.name(), deadline)?,
         };
-        let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, topic.fence(partition))).collect();
+        let then = then.unwrap_or(TopicNow { id: Uuid::nil(), ends: Vec::new() });
+        let starts: Vec<(i32, i64)> = (0..).zip(topic.0.fence.on(&then)).collect();
         let key = connection.pool_key(held.hold().lane(), topic.name().into(), held.names().generation);
         let began = Instant::now();
         let (client, state) = connection.check_out(&key, held.names(), topic.logical_name(), starts.len())?;
@@ -90,10 +113,15 @@ impl PooledConsumer {
             client,
             topic,
             key,
+            id: Mutex::new(then.id),
             starts: Mutex::new(starts.clone()),
+            has_read: AtomicBool::new(false),
+            ids_seen: AtomicU64::new(0),
+            resets: AtomicUsize::new(0),
             ahead: Mutex::default(),
             sought: AtomicBool::new(false),
             touched: AtomicBool::new(false),
+            fetch_error: Mutex::default(),
             lease,
         };
         match &state {
@@ -102,13 +130,13 @@ impl PooledConsumer {
             CheckedOut::New | CheckedOut::Unassigned => made.assign(&starts)?,
         }
         let is_new = matches!(state, CheckedOut::New);
-        if is_new {
-            // A consumer that has never heard of its topic would look for its leader only at the next topic scan, up to
-            // a second later.
+        if !starts.is_empty() && (is_new || !made.client.context().knows(then.id, starts.len())) {
+            // A consumer that has never heard of its topic, or of all its partitions, would look for a leader only at the next
+            // topic scan, up to a second later.
             let warmed = made.client.fetch_metadata(Some(made.topic.name()), deadline.remaining());
-            warmed.map_err(|error| {
-                made.lease.lease().connection().broker().control().unreachable(deadline, Some(error))
-            })?;
+            warmed
+                .map_err(|error| made.lease.lease().connection().broker().control().did_not_answer(deadline, error))?;
+            made.client.context().has_learned(then.id, starts.len());
         }
         made.lease.lease().got_consumer(is_new, began.elapsed());
         Ok(made)
@@ -159,11 +187,21 @@ impl PooledConsumer {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn fetch_error(&self) -> MutexGuard<'_, Option<String>> {
+        self.fetch_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something has come: what failed before is over.
+    fn forget_errors(&self) {
+        *self.fetch_error() = None;
+        self.client.context().errors().forget();
+    }
+
     fn ahead(&self) -> MutexGuard<'_, VecDeque<Record>> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Per partition of the fence: the next offset that it would give out, and whether it is assigned to it still.
+    /// Per partition: the next offset that it would give out, and whether it is assigned to it still.
     fn positions(&self) -> Vec<(i32, i64, bool)> {
         let read = self.client.position().ok();
         let mut positions: Vec<(i32, i64, bool)> = self
@@ -178,7 +216,7 @@ impl PooledConsumer {
                 }
             })
             .collect();
-        for record in self.ahead().iter() {
+        for record in self.ahead().iter().filter(|record| self.is_of_topic(record)) {
             let of_partition = positions.iter_mut().find(|(partition, ..)| *partition == record.partition());
             if let Some((_, position, _)) = of_partition {
                 *position = (*position).min(record.offset());
@@ -226,8 +264,9 @@ impl Drop for PooledConsumer {
         // One of an exclusive topic has no later use; one of a failed lease is never handed out again, and while unwinding
         // nothing is asked of its client.
         let current = lease.names().generation == lane::generation_of(hold.lane());
-        let kept = self.topic.0.shared && current && !hold.is_suspect() && !connection.is_closing();
-        let reusable = kept && !self.sought.load(Ordering::Relaxed);
+        let kept = self.topic.0.shared && current && !hold.has_failed() && !connection.is_closing();
+        // One that has not seen its topic yet would be a second late for the next test.
+        let reusable = kept && !self.sought.load(Ordering::Relaxed) && !self.starts().is_empty();
         // Asked of no broker; what it had read is a part of the account if the test turns out to have failed.
         let next = pool::positions(&self.client, self.topic.name(), &self.starts());
         let idle = if reusable { self.make_idle(&next) } else { None };

@@ -1,14 +1,13 @@
-//! Receiving and asserting: every wait with a deadline, every "there is nothing" asked of the broker.
+//! What a test receives and asserts, within the configured timeout.
 
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 
 use super::PooledConsumer;
-use super::reading::{in_tokio, only};
 use crate::error::{OrRaise, Result};
 use crate::record::Record;
-use crate::wait::{self, Deadline};
+use crate::within::Within;
 
 impl PooledConsumer {
     /// The next message, waited for at most the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s).
@@ -29,19 +28,7 @@ impl PooledConsumer {
     /// # Errors
     /// [`Error::Timeout`](crate::Error::Timeout) when none comes, [`Error::Broker`](crate::Error::Broker) when the consumer fails.
     pub fn try_recv(&self) -> Result<Record> {
-        self.recv_timeout(self.timeout())
-    }
-
-    /// As [`try_recv`](Self::try_recv), waiting at most `timeout`.
-    ///
-    /// # Errors
-    /// As [`try_recv`](Self::try_recv).
-    pub fn recv_timeout(&self, timeout: Duration) -> Result<Record> {
-        self.block_on(timeout, 1, async |read: &mut Vec<Record>| {
-            read.push(self.next_record().await?);
-            Ok(())
-        })
-        .and_then(only)
+        self.usually().recv()
     }
 
     /// The next `n` messages, within one configured timeout for all of them.
@@ -58,7 +45,7 @@ impl PooledConsumer {
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
     pub fn try_recv_n(&self, n: usize) -> Result<Vec<Record>> {
-        self.block_on(self.timeout(), n, async |read: &mut Vec<Record>| self.fill(read, n).await)
+        self.usually().recv_n(n)
     }
 
     /// The first message that `matches`; what comes before it is kept and given out by the next receive, in order.
@@ -74,21 +61,8 @@ impl PooledConsumer {
     ///
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
-    pub fn try_recv_matching(&self, mut matches: impl FnMut(&Record) -> bool) -> Result<Record> {
-        if let Some(record) = self.take_ahead(&mut matches) {
-            return Ok(record);
-        }
-        // What is ahead already did not match; new messages are put behind it.
-        let _waiting = self.lease.lease().waiting();
-        let deadline = Deadline::after(self.timeout());
-        loop {
-            match wait::block_on(self.next_from_broker(), deadline) {
-                Some(Ok(record)) if matches(&record) => return Ok(record),
-                Some(Ok(record)) => self.ahead().push_back(record),
-                Some(Err(error)) => return Err(error),
-                None => return Err(self.timed_out(deadline, 1, 0, in_tokio())),
-            }
-        }
+    pub fn try_recv_matching(&self, matches: impl FnMut(&Record) -> bool) -> Result<Record> {
+        self.usually().recv_matching(matches)
     }
 
     /// The messages as they come, without an end: a stream of [`Record`]s or the errors of the consumer.
@@ -101,7 +75,7 @@ impl PooledConsumer {
     /// Everything up to the end offsets at the moment of the call, which may be nothing.
     ///
     /// # Panics
-    /// When the broker does not tell the end offsets, or what stands before them cannot be read.
+    /// When the topic does not exist, the broker does not tell the end offsets, or what stands before them cannot be read.
     #[track_caller]
     pub fn drain(&self) -> Vec<Record> {
         self.try_drain().or_raise()
@@ -113,28 +87,21 @@ impl PooledConsumer {
     /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Broker`](crate::Error::Broker) without end offsets,
     /// [`Error::Timeout`](crate::Error::Timeout) when it cannot read to them.
     pub fn try_drain(&self) -> Result<Vec<Record>> {
-        Ok(self.drain_to_the_ends()?.0)
-    }
-
-    /// Also the end offsets up to which it has read.
-    fn drain_to_the_ends(&self) -> Result<(Vec<Record>, Vec<i64>)> {
-        let deadline = Deadline::after(self.timeout());
-        let (stands, ask) = (self.stands(), self.ask_end_offsets());
-        let ends = ask(deadline)?;
-        self.check_ends(&stands, &ends)?;
-        let reading = async |read: &mut Vec<Record>| self.read_to(&ends, read).await;
-        let records = self.block_on(deadline.remaining(), 0, reading)?;
-        Ok((records, ends))
+        self.usually().drain()
     }
 
     /// Asserts that there is nothing more to receive, by asking the broker: it does not sleep.
     ///
     /// Every message that a broker has acknowledged before the call counts. While a transaction is open on the topic it
     /// cannot be told, since a reader of committed messages does not get to what stands behind its first message: that is
-    /// an error. That nothing is to be seen *yet* is what [`recv_timeout`](Self::recv_timeout) shows.
+    /// an error. That nothing is to be seen *yet* is what [`within`](Self::within) shows.
+    ///
+    /// A topic that does not exist is an error too, although nothing was written to it: the usual reason is that the test and
+    /// the service do not mean the same name. Where a service may write nothing at all, create the topic first, with
+    /// [`Kafka::topic`](crate::Kafka::topic).
     ///
     /// # Panics
-    /// With the messages, when there are some; and when the broker cannot tell, the topic is gone, a transaction is open, or
+    /// With the messages, when there are some; and when the broker cannot tell, the topic does not exist, a transaction is open, or
     /// the consumer cannot read up to its end, for instance because it is paused.
     #[track_caller]
     pub fn assert_empty(&self) {
@@ -146,9 +113,7 @@ impl PooledConsumer {
     /// # Errors
     /// [`Error::NotEmpty`](crate::Error::NotEmpty) with the messages, else as [`try_drain`](Self::try_drain).
     pub fn try_assert_empty(&self) -> Result<()> {
-        let (records, ends) = self.drain_to_the_ends()?;
-        self.none_of(records)?;
-        if self.has_skipped_to(&ends) { self.check_decided(self.ask_all_ends()(), &ends) } else { Ok(()) }
+        self.usually().assert_empty()
     }
 
     /// Asserts that nothing comes for a while: for what a service may still send. Takes `duration`.
@@ -165,14 +130,26 @@ impl PooledConsumer {
     /// # Errors
     /// As [`try_assert_empty`](Self::try_assert_empty).
     pub fn try_assert_no_more_within(&self, duration: Duration) -> Result<()> {
-        let next = {
-            let _waiting = self.lease.lease().waiting();
-            wait::block_on(self.next_record(), Deadline::after(duration))
-        };
-        if let Some(come) = next {
-            // Put back, so that the assertion below shows it among the others.
-            self.ahead().push_front(come?);
-        }
-        self.try_assert_empty()
+        self.usually().assert_no_more_within(duration)
+    }
+
+    /// All that waits, with this deadline in place of the configured one, and as a `Result`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+    /// # let kafka = harness.lease();
+    ///
+    /// let consumer = kafka.consumer("events");
+    /// let error = consumer.within(Duration::from_millis(20)).recv().unwrap_err();
+    /// assert!(error.to_string().contains("within 20ms"));
+    /// ```
+    pub fn within(&self, timeout: Duration) -> Within<'_, Self> {
+        Within { of: self, timeout }
+    }
+
+    /// With the configured timeout.
+    pub(super) fn usually(&self) -> Within<'_, Self> {
+        self.within(self.timeout())
     }
 }

@@ -1,7 +1,7 @@
 //! How messages come out of a client: the next one, all up to an end, and what was read ahead of the test.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,17 +9,22 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::PooledConsumer;
-use crate::broker::is_passing;
+use super::follow::{Followed, Looks};
+use crate::broker::{TopicNow, is_passing, is_unknown_topic};
 use crate::error::{Error, Result};
 use crate::pool;
 use crate::record::Record;
-use crate::wait::{self, Deadline};
+use crate::wait::{self, Calls, Deadline};
 
 /// What comes out of a consumer.
 enum Event {
     Record(Record),
+    /// A record of a topic that the test has assigned beside.
+    Other(Record),
     /// The partition was read to its end, as it was then.
     End(i32),
+    /// The consumer reads on elsewhere than where it was.
+    Moved,
 }
 
 impl PooledConsumer {
@@ -37,11 +42,20 @@ impl PooledConsumer {
             action: format!("read on in topic {:?}", self.topic().name()),
             broker: self.lease.lease().connection().broker().name().to_owned(),
             advice: format!(
-                "partition {partition} ends at {}, and {at} was read before: it was deleted or truncated during this test",
+                "partition {partition} ends at {}, before {at}, where the consumer was: it was deleted or truncated during this \
+                 test",
                 ends[*partition as usize]
             ),
             source: None,
         })
+    }
+
+    /// Where the topic ends now, which the consumer follows; `stands` is where it stood before that was asked.
+    pub(super) fn ends_of(&self, now: TopicNow, stands: &[(i32, i64)]) -> Result<Vec<i64>> {
+        if self.follow(&now)? == Followed::Same {
+            self.check_ends(stands, &now.ends)?;
+        }
+        Ok(now.ends)
     }
 
     /// Of those that were read ahead, the first that matches.
@@ -61,13 +75,22 @@ impl PooledConsumer {
 
     /// Whether there is anything to read between the two offsets of any of the partitions; also if it cannot be told by the
     /// deadline.
-    pub(crate) async fn has_between(&self, ranges: &[(i32, i64, i64)], deadline: Deadline) -> Result<bool> {
-        let mut ends = self.starts().iter().map(|(_, start)| *start).collect::<Vec<i64>>();
+    pub(crate) async fn has_between(
+        &self,
+        ranges: &[(i32, i64, i64)],
+        calls: Calls,
+        deadline: Deadline,
+    ) -> Result<bool> {
+        // They may be more than there were at the fence.
+        let ask = self.ask_now();
+        let _ = self.follow(&calls.run(move || ask(deadline)).await?)?;
         let starts: Vec<(i32, i64)> = ranges.iter().map(|(partition, from, _)| (*partition, *from)).collect();
+        let partitions = starts.iter().map(|(partition, _)| *partition as usize + 1).max().unwrap_or(0);
+        let mut ends = vec![0; partitions];
         for (partition, _, to) in ranges {
             ends[*partition as usize] = *to;
         }
-        *self.starts() = starts.clone();
+        self.starts().clone_from(&starts);
         self.reassign(&starts)?;
         // The first report of an end comes from a fetch that began after the offsets were known.
         let mut read = Vec::new();
@@ -84,16 +107,58 @@ impl PooledConsumer {
     /// Runs a reading on this thread; what it had read when it failed stays readable.
     pub(super) fn block_on(
         &self,
-        timeout: Duration,
+        deadline: Deadline,
         expected: usize,
         reading: impl AsyncFnOnce(&mut Vec<Record>) -> Result<()>,
     ) -> Result<Vec<Record>> {
         let _waiting = self.lease.lease().waiting();
-        let deadline = Deadline::after(timeout);
         let mut read = Unread::new(self);
-        let outcome = wait::block_on(reading(&mut read.records), deadline);
+        let outcome = {
+            let mut reading = pin!(reading(&mut read.records));
+            let mut looks = Looks::during(deadline.remaining());
+            loop {
+                let outcome = wait::block_on(reading.as_mut(), looks.next(deadline));
+                if outcome.is_some() || deadline.has_passed() {
+                    break outcome;
+                }
+                self.look(self.ask_now()(deadline))?;
+            }
+        };
         let received = read.records.len();
         outcome.unwrap_or_else(|| Err(self.timed_out(deadline, expected, received, in_tokio())))?;
+        Ok(read.take())
+    }
+
+    /// What came of the topic during a wait; that the broker does not tell is for the end of the wait to say.
+    fn look(&self, now: Result<TopicNow>) -> Result<()> {
+        now.map_or(Ok(()), |now| self.follow(&now).map(drop))
+    }
+
+    /// Runs a reading; what it had read when it failed or was cancelled stays readable.
+    pub(super) async fn reading(
+        &self,
+        deadline: Deadline,
+        expected: usize,
+        reading: impl AsyncFnOnce(&mut Vec<Record>) -> Result<()>,
+    ) -> Result<Vec<Record>> {
+        let _waiting = self.lease.lease().waiting();
+        let mut read = Unread::new(self);
+        let outcome = {
+            let mut reading = pin!(reading(&mut read.records));
+            let mut looks = Looks::during(deadline.remaining());
+            loop {
+                let outcome = wait::timeout(reading.as_mut(), looks.next(deadline)).await;
+                if outcome.is_some() || deadline.has_passed() {
+                    break outcome;
+                }
+                let ask = self.ask_now();
+                self.look(Calls::Elsewhere.run(move || ask(deadline)).await)?;
+            }
+        };
+        match outcome {
+            Some(outcome) => outcome?,
+            None => return Err(self.timed_out_async(deadline, expected, read.records.len(), Calls::Elsewhere).await),
+        }
         Ok(read.take())
     }
 
@@ -102,6 +167,18 @@ impl PooledConsumer {
             read.push(self.next_record().await?);
         }
         Ok(())
+    }
+
+    /// The next from the broker that matches; those before it are kept.
+    pub(super) async fn find(&self, read: &mut Vec<Record>, mut matches: impl FnMut(&Record) -> bool) -> Result<()> {
+        loop {
+            let record = self.next_from_broker().await?;
+            if matches(&record) {
+                read.push(record);
+                return Ok(());
+            }
+            self.ahead().push_back(record);
+        }
     }
 
     /// The next message: of those that were read ahead, else from the broker.
@@ -113,100 +190,113 @@ impl PooledConsumer {
         }
     }
 
-    pub(super) async fn next_from_broker(&self) -> Result<Record> {
+    async fn next_from_broker(&self) -> Result<Record> {
         loop {
-            if let Event::Record(record) = self.next_event().await? {
+            if let Event::Record(record) | Event::Other(record) = self.next_event().await? {
                 return Ok(record);
             }
         }
     }
 
     async fn next_event(&self) -> Result<Event> {
+        self.wait_for_topic().await?;
         loop {
             let error = match self.client.recv().await {
-                Ok(message) => return Ok(Event::Record(Record::new(message.detach()))),
-                Err(KafkaError::PartitionEOF(partition)) => return Ok(Event::End(partition)),
+                Ok(message) => {
+                    self.forget_errors();
+                    let record = Record::of(&message);
+                    if !self.is_of_topic(&record) {
+                        return Ok(Event::Other(record));
+                    }
+                    if self.reads_another() {
+                        self.leave_another(&record).await?;
+                        return Ok(Event::Moved);
+                    }
+                    self.has_read.store(true, Ordering::Relaxed);
+                    self.resets.store(0, Ordering::Relaxed);
+                    return Ok(Event::Record(record));
+                }
+                Err(KafkaError::PartitionEOF(partition)) => {
+                    self.forget_errors();
+                    return Ok(Event::End(partition));
+                }
                 Err(error) => error,
             };
-            let what = match error.rdkafka_error_code() {
+            match error.rdkafka_error_code() {
                 // librdkafka goes on by itself; if it does not get there the timeout shows this.
-                Some(code) if is_passing(code) || is_unknown(code) => {
-                    self.client.context().errors().remember(error, &code.to_string());
-                    continue;
+                Some(code) if is_passing(code) || is_unknown_topic(code) => {
+                    match code {
+                        // Of the connection: it is over once the client answers.
+                        RDKafkaErrorCode::BrokerTransportFailure
+                        | RDKafkaErrorCode::AllBrokersDown
+                        | RDKafkaErrorCode::Resolve => {
+                            self.client.context().errors().remember(error, &code.to_string());
+                        }
+                        _ => *self.fetch_error() = Some(format!("{error} ({code})")),
+                    }
                 }
-                Some(RDKafkaErrorCode::AutoOffsetReset) => "read on from its fence (was it deleted or truncated?)",
-                _ => "receive from",
-            };
-            // It may have stopped to fetch: it must not rest as it is.
-            self.touched.store(true, Ordering::Relaxed);
-            return Err(self.failed(what, error));
+                Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                    self.go_on(error).await?;
+                    return Ok(Event::Moved);
+                }
+                _ => {
+                    // It may have stopped to fetch: it must not rest as it is.
+                    self.touched.store(true, Ordering::Relaxed);
+                    return Err(self.failed("receive from", error));
+                }
+            }
         }
     }
 
-    /// Asks, on whichever thread, for the end offset of each partition that the consumer began with; a topic that is gone is
-    /// an error.
-    pub(super) fn ask_end_offsets(&self) -> impl FnOnce(Deadline) -> Result<Vec<i64>> + Send + 'static {
-        let connection = Arc::clone(self.lease.lease().connection());
-        let lane = self.lease.lease().hold().lane();
-        let (topic, partitions) = (self.topic().clone(), self.starts().len() as i32);
-        move |deadline| {
-            let ends = connection.end_offsets_for(lane, topic.name(), partitions, deadline)?;
-            ends.ok_or_else(|| {
-                let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
-                connection.broker().control().failed(format!("read the end offsets of topic {:?}", topic.name()), gone)
-            })
-        }
-    }
-
-    /// Reads every partition up to its end offset; messages beyond it stay readable.
+    /// Reads every partition up to its end offset; messages beyond it stay readable, as do those of other topics.
     ///
     /// The last offsets of a partition may hold nothing that is ever delivered, such as aborted messages and the markers
     /// of transactions. That they are read past shows in the partition's end being reported, by a fetch that began after
     /// `ends` were asked for: an older report may still be waiting in the queue, so the first one only makes the consumer
     /// fetch anew.
     pub(super) async fn read_to(&self, ends: &[i64], read: &mut Vec<Record>) -> Result<()> {
-        let mut passed: HashSet<i32> = HashSet::new();
-        let mut fetched_anew = false;
         self.take_ahead_up_to(ends, read);
-        loop {
-            let lagging =
-                |partition: i32, position: i64| position < ends[partition as usize] && !passed.contains(&partition);
-            let lags = self.positions().iter().any(|(partition, position, _)| lagging(*partition, *position));
-            if !lags {
-                return Ok(());
-            }
+        let mut unread = self.before(ends);
+        // Whose end is whose cannot be told of these; `None` before the consumer has fetched anew.
+        let mut ambiguous: Option<Vec<i32>> = None;
+        while !unread.is_empty() {
             match self.next_event().await? {
-                Event::Record(record) if record.offset() < ends[record.partition() as usize] => read.push(record),
                 Event::Record(record) => {
-                    // In its partition everything before it has been delivered.
-                    passed.insert(record.partition());
-                    self.ahead().push_back(record);
+                    let end = ends.get(record.partition() as usize).copied().unwrap_or(i64::MIN);
+                    if record.offset() + 1 >= end {
+                        // In its partition everything before it has been delivered.
+                        unread.remove(&record.partition());
+                    }
+                    if record.offset() < end { read.push(record) } else { self.ahead().push_back(record) }
                 }
-                Event::End(partition) if fetched_anew => drop(passed.insert(partition)),
-                Event::End(_) => {
-                    fetched_anew = true;
-                    self.fetch_anew()?;
-                }
+                Event::Other(record) => self.ahead().push_back(record),
+                Event::End(partition) => match &ambiguous {
+                    Some(others) if others.contains(&partition) => {}
+                    Some(_) => drop(unread.remove(&partition)),
+                    None => {
+                        ambiguous = Some(self.other_partitions());
+                        self.assign_again(|_, at| at)?;
+                    }
+                },
+                Event::Moved => unread.retain(|partition| self.before(ends).contains(partition)),
             }
         }
+        Ok(())
     }
 
-    /// Assigns the consumer again where it stands: what it had fetched and reported before is discarded.
-    fn fetch_anew(&self) -> Result<()> {
-        let ahead = std::mem::take(&mut *self.ahead());
-        let positions = self.positions();
-        *self.ahead() = ahead;
-        let assigned = positions.iter().filter(|(.., assigned)| *assigned);
-        let starts: Vec<(i32, i64)> = assigned.map(|(partition, position, _)| (*partition, *position)).collect();
-        *self.starts() = positions.iter().map(|(partition, position, _)| (*partition, *position)).collect();
-        self.reassign(&starts)
+    /// The partitions that have not been read to these ends. It asks the client, which costs more than to receive a record.
+    fn before(&self, ends: &[i64]) -> HashSet<i32> {
+        let end = |partition: i32| ends.get(partition as usize).copied().unwrap_or(i64::MIN);
+        let positions = self.positions().into_iter().filter(|(partition, position, _)| *position < end(*partition));
+        positions.map(|(partition, ..)| partition).collect()
     }
 
     fn take_ahead_up_to(&self, ends: &[i64], read: &mut Vec<Record>) {
         let mut ahead = self.ahead();
-        let (before, behind) = std::mem::take(&mut *ahead)
-            .into_iter()
-            .partition(|record| record.offset() < ends[record.partition() as usize]);
+        let (before, behind) = std::mem::take(&mut *ahead).into_iter().partition(|record| {
+            let end = ends.get(record.partition() as usize);
+            self.is_of_topic(record) && end.is_some_and(|end| record.offset() < *end)
+        });
         *ahead = behind;
         let before: std::collections::VecDeque<Record> = before;
         read.extend(before);
@@ -243,10 +333,6 @@ impl Drop for Unread<'_> {
 
 pub(super) fn only(mut records: Vec<Record>) -> Result<Record> {
     records.pop().ok_or_else(|| Error::misuse("a receive ended without a message; this is a bug of rstest-kafka"))
-}
-
-fn is_unknown(code: RDKafkaErrorCode) -> bool {
-    crate::broker::is_unknown_topic(code)
 }
 
 /// Whether this thread belongs to a tokio runtime, whose tasks a blocking call may keep from running.

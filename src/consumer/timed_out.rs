@@ -7,6 +7,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::PooledConsumer;
+use crate::broker::TopicNow;
 use crate::error::{Error, PartitionState, ReceiveTimeout, Result};
 use crate::wait::{Calls, Deadline};
 
@@ -15,9 +16,11 @@ const ASK_FOR_ENDS: Duration = Duration::from_secs(1);
 
 /// The ends of a topic's partitions.
 pub(super) struct Ends {
-    all: Result<Vec<i64>>,
+    all: Result<TopicNow>,
     /// How far a reader of committed messages gets; none where that is all.
     stable: Vec<(i32, i64)>,
+    /// Whether the consumer's own client was asked, and answered for every partition.
+    own_answers: bool,
 }
 
 impl Ends {
@@ -58,28 +61,25 @@ impl PooledConsumer {
     /// Whether there are offsets before these ends that were read past without a message: what a transaction has aborted, its
     /// markers, or one that is still open.
     pub(super) fn has_skipped_to(&self, ends: &[i64]) -> bool {
-        let has_markers = self.lease.lease().connection().broker().capabilities().abort_markers;
-        has_markers && behind(&self.stands(), ends).next().is_some()
+        behind(&self.stands(), ends).next().is_some()
     }
 
     /// Where a reader of committed messages does not get to these ends, nobody can tell what stands before them.
-    pub(super) fn check_decided(&self, asked: Ends, ends: &[i64]) -> Result<()> {
+    pub(super) fn check_decided(&self, asked: Ends, ends: &[i64], deadline: Deadline) -> Result<()> {
         if behind(&self.stands(), ends).all(|(partition, end)| asked.stable_of(partition) >= Some(end)) {
             return Ok(());
         }
-        Err(self.timed_out_at(asked, Deadline::after(self.timeout()), 0, 0, false))
+        Err(self.timed_out_at(asked, deadline, 0, 0, false))
     }
 
     pub(super) fn ask_all_ends(&self) -> impl FnOnce() -> Ends + Send + 'static {
-        let ask = self.ask_end_offsets();
-        let has_markers = self.lease.lease().connection().broker().capabilities().abort_markers;
+        let ask = self.ask_now();
         // The consumer's own client, which asks as it reads: for committed messages, unless it is configured otherwise.
         let (client, topic, stands) = (Arc::clone(&self.client), self.topic().clone(), self.stands());
         move || {
             let all = ask(Deadline::after(ASK_FOR_ENDS));
-            let mut stable = Vec::new();
-            if let Ok(ends) = &all
-                && has_markers
+            let (mut stable, mut own_answers) = (Vec::new(), false);
+            if let Ok(TopicNow { ends, .. }) = &all
                 && behind(&stands, ends).next().is_some()
             {
                 let mut list = TopicPartitionList::with_capacity(stands.len());
@@ -89,13 +89,14 @@ impl PooledConsumer {
                 }
                 if let Ok(answer) = client.offsets_for_times(list, ASK_FOR_ENDS) {
                     let answer = answer.elements_for_topic(topic.name());
+                    own_answers = answer.iter().all(|element| element.error().is_ok());
                     stable.extend(answer.iter().filter_map(|element| match element.offset() {
                         Offset::Offset(offset) => Some((element.partition(), offset)),
                         _ => None,
                     }));
                 }
             }
-            Ends { all, stable }
+            Ends { all, stable, own_answers }
         }
     }
 
@@ -107,8 +108,13 @@ impl PooledConsumer {
         received: usize,
         blocked_runtime: bool,
     ) -> Error {
+        if let Ok(now) = &ends.all
+            && let Err(error) = self.follow(now)
+        {
+            return error;
+        }
         let broker = self.lease.lease().connection().broker();
-        let end_of = |partition: i32| ends.all.as_ref().ok().and_then(|ends| ends.get(partition as usize)).copied();
+        let end_of = |partition: i32| ends.all.as_ref().ok().and_then(|now| now.ends.get(partition as usize)).copied();
         let partitions = self
             .positions()
             .into_iter()
@@ -133,8 +139,23 @@ impl PooledConsumer {
             received,
             partitions,
             end_offsets_error,
-            last_error: self.client.context().errors().last().map(|(error, reason)| format!("{error} ({reason})")),
+            last_error: self.standing_error(&ends),
             blocked_runtime,
         }))
+    }
+
+    /// What the client reported last, if that may be why nothing comes.
+    ///
+    /// What it reported of its connections may be from when nobody waited, and over: then there is nothing to deliver, or it
+    /// answers.
+    fn standing_error(&self, ends: &Ends) -> Option<String> {
+        if let Some(error) = self.fetch_error().clone() {
+            return Some(error);
+        }
+        let delivers = ends.all.as_ref().is_ok_and(|now| behind(&self.stands(), &now.ends).next().is_none());
+        if delivers || ends.own_answers {
+            return None;
+        }
+        self.client.context().errors().last().map(|(error, reason)| format!("{error} ({reason})"))
     }
 }

@@ -113,6 +113,14 @@ impl fmt::Display for GroupLag {
         for member in members {
             write!(f, "\n  member {member}")?;
         }
+        // Whether the service commits by itself cannot be seen from here.
+        if lag > 0 && !members.is_empty() {
+            write!(
+                f,
+                "\n  it has members: if they commit automatically, that is every 5 s by default (auto.commit.interval.ms); \
+                 kafka.consumer_config(&group) makes it 50 ms, group.within(duration) waits longer"
+            )?;
+        }
         if state.is_some() && members.is_empty() {
             write!(f, "\n  no member: is the service running, and does it use this group id?")?;
         }
@@ -123,10 +131,18 @@ impl fmt::Display for GroupLag {
 impl ReceiveTimeout {
     /// The sentence that tells "nothing was sent" from "sent, not delivered".
     fn finding(&self) -> String {
-        if self.end_offsets_error.as_ref().and_then(code_of).is_some_and(is_unknown_topic) {
+        let is_unknown = self.end_offsets_error.as_ref().and_then(code_of).is_some_and(is_unknown_topic);
+        if self.partitions.is_empty() && is_unknown {
+            return "the topic does not exist: check the name that the service uses, or whether it has started"
+                .to_owned();
+        }
+        if is_unknown {
             return "the topic is gone: it was deleted during this test".to_owned();
         }
-        if self.partitions.iter().any(|p| p.end.is_none()) {
+        if self.partitions.is_empty() && self.end_offsets_error.is_none() {
+            return "the topic was created only now".to_owned();
+        }
+        if self.partitions.is_empty() || self.partitions.iter().any(|p| p.end.is_none()) {
             let broker = &self.broker;
             return format!("the end offsets are unknown, {broker} did not tell them");
         }

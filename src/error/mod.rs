@@ -19,7 +19,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why something that a test asked for could not be had.
 ///
 /// `Display` says what failed, about what, on which broker, and what to do; the cause, where there is one, is in
-/// [`source`](std::error::Error::source). No variant ever carries a password, a key or a token.
+/// [`source`](std::error::Error::source). `Debug` is that message with its causes, one a line, since tests unwrap. No variant
+/// ever carries a password, a key or a token.
 ///
 /// ```
 /// use rstest_kafka::Error;
@@ -30,7 +31,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert!(matches!(error, Error::Name { .. }));
 /// assert_eq!(error.to_string(), "topic \"two words\" has the character ' '; Kafka takes letters, digits, '.', '_' and '-'");
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting, from the builder or from the environment, has a value that it does not take.
@@ -70,7 +71,7 @@ pub enum Error {
         action: String,
         /// Which broker.
         broker: String,
-        /// What to do about it; empty when the cause says it all.
+        /// Which limit or setting it was, whose, and what to do about it; empty when the cause says it all.
         advice: String,
         /// What the broker or the client answered.
         source: Option<KafkaError>,
@@ -172,6 +173,24 @@ impl fmt::Display for Error {
     }
 }
 
+/// The message with its causes, since tests unwrap.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(f, self)
+    }
+}
+
+/// An error's message and a line for each of its causes.
+pub(crate) fn with_causes(f: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, "\n  caused by: {error}")?;
+        cause = error.source();
+    }
+    Ok(())
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
@@ -187,15 +206,7 @@ impl Error {
     /// Panics with this error and its causes, at the place that called the function which asserts.
     #[track_caller]
     pub(crate) fn raise(&self) -> ! {
-        use std::error::Error as _;
-        let mut message = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            message.push_str("\n  caused by: ");
-            message.push_str(&error.to_string());
-            cause = error.source();
-        }
-        panic!("{message}")
+        panic!("{self:?}")
     }
 
     pub(crate) fn misuse(reason: impl Into<String>) -> Self {

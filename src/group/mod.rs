@@ -2,24 +2,27 @@
 
 mod questions;
 mod waiting;
+mod within;
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
 
 use self::questions::Questions;
-use self::waiting::Waiting;
 use crate::broker::PartitionOffset;
 use crate::error::{Error, OrRaise, Result};
 use crate::lease::LeaseGuard;
 use crate::topic::Topic;
-use crate::wait::{self, Calls, Deadline};
+use crate::within::Within;
 
 /// A group id for the service under test, whose committed offsets are the lease's fences.
 ///
 /// A consumer that joins it starts at the fence of each of its topics, with any `auto.offset.reset`, with the classic and
 /// the KIP-848 protocol, in this process or in another one, also on a topic full of old messages. Derefs to the group id.
-/// Deleted at exit.
+/// Deleted when its lease is over and it has no members any more, at the latest at exit.
 ///
 /// A topic that was only named and does not exist yet takes no commit, so that there `auto.offset.reset` decides: with
 /// `earliest` the service sees all of it.
@@ -34,9 +37,7 @@ use crate::wait::{self, Calls, Deadline};
 /// kafka.send(&orders, "k", "v");
 ///
 /// // The service under test: it joins the group by its id, and commits what it has worked off.
-/// let mut config = kafka.client_config();
-/// config.set("group.id", &*group).set("auto.offset.reset", "earliest").set("auto.commit.interval.ms", "50");
-/// let service: BaseConsumer = config.create().unwrap();
+/// let service: BaseConsumer = kafka.consumer_config(&group).create().unwrap();
 /// service.subscribe(&[&orders]).unwrap();
 /// while service.poll(std::time::Duration::from_secs(5)).is_none() {}
 ///
@@ -55,6 +56,8 @@ pub struct Group {
 pub(crate) struct GroupParts {
     id: String,
     topics: Vec<Topic>,
+    /// Of each, which of those that had its name the group was made for; `None`: it did not exist then.
+    ids: Vec<Option<Uuid>>,
 }
 
 impl Group {
@@ -69,26 +72,25 @@ impl Group {
             )));
         }
         let control = connection.broker().control();
-        let mut fences = Vec::new();
+        let (mut fences, mut ids) = (Vec::new(), Vec::with_capacity(topics.len()));
         for topic in &topics {
-            let partitions = match topic.partitions() {
-                Some(partitions) => partitions,
-                // It was only named at first. While it does not exist it has nothing old in it, and takes no commit.
-                None => control.partitions_if_it_exists(topic.name(), deadline)?.unwrap_or(0),
-            };
-            fences.extend((0..partitions).map(|partition| PartitionOffset {
+            // One that was only named and does not exist has nothing old in it, and takes no commit.
+            let now = control.topic_now(topic.name(), deadline)?;
+            ids.push(now.as_ref().map(|now| now.id));
+            let starts = now.map(|now| topic.0.fence.on(&now)).unwrap_or_default();
+            fences.extend((0..).zip(starts).map(|(partition, offset)| PartitionOffset {
                 topic: topic.name().to_owned(),
                 partition,
-                offset: Some(topic.fence(partition)),
+                offset: Some(offset),
             }));
         }
         connection.record_group(&id)?;
+        held.note_group(&id, &topics);
         if !fences.is_empty() {
             control.commit_for(&id, &fences, deadline)?;
         }
-        held.note_group(&id, &topics);
         held.got_group(name);
-        Ok(Self { parts: Arc::new(GroupParts { id, topics }), lease })
+        Ok(Self { parts: Arc::new(GroupParts { id, topics, ids }), lease })
     }
 
     /// The group id.
@@ -115,7 +117,7 @@ impl Group {
     /// # Errors
     /// [`Error::Broker`] or [`Error::Unreachable`] when the broker does not tell.
     pub fn try_committed(&self, topic: &Topic, partition: i32) -> Result<Option<i64>> {
-        self.questions().committed(topic, partition, self.deadline())
+        self.usually().committed(topic, partition)
     }
 
     /// As [`committed`](Self::committed), without blocking the thread; on any runtime.
@@ -131,8 +133,7 @@ impl Group {
     /// # Errors
     /// As [`try_committed`](Self::try_committed).
     pub async fn try_committed_async(&self, topic: &Topic, partition: i32) -> Result<Option<i64>> {
-        let (questions, topic, deadline) = (self.questions(), topic.clone(), self.deadline());
-        Calls::Elsewhere.run(move || questions.committed(&topic, partition, deadline)).await
+        self.usually().committed_async(topic, partition).await
     }
 
     /// How many offsets it is behind the ends of its topics, over all partitions.
@@ -151,7 +152,7 @@ impl Group {
     /// # Errors
     /// [`Error::Broker`] or [`Error::Unreachable`] when the broker does not tell.
     pub fn try_lag(&self) -> Result<i64> {
-        self.questions().lag(self.deadline())
+        self.usually().lag()
     }
 
     /// As [`lag`](Self::lag), without blocking the thread.
@@ -167,8 +168,7 @@ impl Group {
     /// # Errors
     /// As [`try_lag`](Self::try_lag).
     pub async fn try_lag_async(&self) -> Result<i64> {
-        let (questions, deadline) = (self.questions(), self.deadline());
-        Calls::Elsewhere.run(move || questions.lag(deadline)).await
+        self.usually().lag_async().await
     }
 
     /// Waits until its committed offsets have reached the ends that its topics have now.
@@ -189,7 +189,7 @@ impl Group {
     /// [`Error::Lag`] when the timeout passes first; [`Error::Broker`] or [`Error::Unreachable`] when the broker does not
     /// tell, [`Error::Misuse`] when a topic is gone.
     pub fn try_wait_until_consumed(&self) -> Result<()> {
-        wait::block_on_to_end(Waiting::to_the_end(self, Calls::Here))
+        self.usually().wait_until_consumed()
     }
 
     /// Waits until it has committed past the message at `offset`, such as one that [`Kafka::send`](crate::Kafka::send)
@@ -208,7 +208,7 @@ impl Group {
     /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed); [`Error::Misuse`] for a topic that the group does not
     /// read, or a partition that the topic does not have.
     pub fn try_wait_until_consumed_past(&self, topic: &Topic, partition: i32, offset: i64) -> Result<()> {
-        wait::block_on_to_end(Waiting::past(self, topic, partition, offset, Calls::Here))
+        self.usually().wait_until_consumed_past(topic, partition, offset)
     }
 
     /// As [`wait_until_consumed`](Self::wait_until_consumed), without blocking the thread; on any runtime.
@@ -224,7 +224,7 @@ impl Group {
     /// # Errors
     /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed).
     pub async fn try_wait_until_consumed_async(&self) -> Result<()> {
-        Waiting::to_the_end(self, Calls::Elsewhere).await
+        self.usually().wait_until_consumed_async().await
     }
 
     /// As [`wait_until_consumed_past`](Self::wait_until_consumed_past), without blocking the thread.
@@ -240,15 +240,29 @@ impl Group {
     /// # Errors
     /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed).
     pub async fn try_wait_until_consumed_past_async(&self, topic: &Topic, partition: i32, offset: i64) -> Result<()> {
-        Waiting::past(self, topic, partition, offset, Calls::Elsewhere).await
+        self.usually().wait_until_consumed_past_async(topic, partition, offset).await
     }
 
     fn questions(&self) -> Questions {
         Questions::of(Arc::clone(self.lease.lease().connection()), Arc::clone(&self.parts))
     }
 
-    fn deadline(&self) -> Deadline {
-        self.lease.lease().deadline()
+    /// All that waits, with this deadline in place of the configured one, and as a `Result`.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn consumes(group: rstest_kafka::Group) -> rstest_kafka::Result<()> {
+    /// group.within(Duration::from_secs(30)).wait_until_consumed()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn within(&self, timeout: Duration) -> Within<'_, Self> {
+        Within { of: self, timeout }
+    }
+
+    /// With the configured timeout.
+    fn usually(&self) -> Within<'_, Self> {
+        self.within(self.lease.lease().harness().timeout())
     }
 }
 

@@ -7,7 +7,7 @@ use super::GroupParts;
 use crate::broker::{Control, PartitionOffset};
 use crate::connection::Connection;
 use crate::error::{Error, GroupLag, LaggingPartition, Result};
-use crate::topic::Topic;
+use crate::topic::{Fence, Topic};
 use crate::wait::Deadline;
 
 /// How long the message of a timeout may wait for the group's state.
@@ -39,23 +39,33 @@ impl Questions {
         Ok(self.lagging(&goal, deadline)?.iter().map(LaggingPartition::lag).sum())
     }
 
-    /// Where each partition of its topics ends now.
+    /// Where each partition of its topics ends now, however many those are.
     pub(super) fn ends(&self, deadline: Deadline) -> Result<Vec<PartitionOffset>> {
         let mut ends = Vec::new();
         for topic in &self.group.topics {
-            let partitions = match topic.partitions() {
-                Some(partitions) => partitions,
-                None => self.control().wait_for_leaders(topic.name(), deadline)?,
-            };
-            let offsets = self.control().end_offsets(topic.name(), partitions, deadline)?;
-            let offsets = offsets.ok_or_else(|| Error::misuse(format!("topic {:?} is gone", topic.name())))?;
-            ends.extend((0..).zip(offsets).map(|(partition, end)| PartitionOffset {
-                topic: topic.name().to_owned(),
-                partition,
-                offset: Some(end),
-            }));
+            ends.extend(self.ends_of(topic, deadline)?);
         }
         Ok(ends)
+    }
+
+    /// The same of one of its topics.
+    pub(super) fn ends_of(&self, topic: &Topic, deadline: Deadline) -> Result<Vec<PartitionOffset>> {
+        if topic.0.fence == Fence::Beginning {
+            self.control().wait_for_leaders(topic.name(), deadline)?;
+        }
+        let now = self.control().topic_now(topic.name(), deadline)?;
+        let now = now.ok_or_else(|| Error::misuse(format!("topic {:?} is gone", topic.name())))?;
+        let of_topic = self.group.topics.iter().zip(&self.group.ids).find(|(of_group, _)| *of_group == topic);
+        // What the group has committed may be of the one that was deleted.
+        if of_topic.and_then(|(_, id)| *id).is_some_and(|id| id != now.id) {
+            return Err(self.control().created_again(topic.name(), "make its group after that"));
+        }
+        let end = |(partition, end): (i32, i64)| PartitionOffset {
+            topic: topic.name().to_owned(),
+            partition,
+            offset: Some(end),
+        };
+        Ok((0..).zip(now.ends).map(end).collect())
     }
 
     /// Each partition of the goal with what the group has committed on it.
@@ -80,13 +90,10 @@ impl Questions {
     /// The error of a wait that was in vain.
     pub(super) fn lags(&self, partitions: Vec<LaggingPartition>, deadline: Deadline) -> Error {
         let broker = self.connection.broker();
-        let described = broker
-            .capabilities()
-            .describe_groups
-            .then(|| broker.control().describe_group(&self.group.id, Deadline::after(ASK_FOR_STATE)));
+        let described = broker.control().describe_group(&self.group.id, Deadline::after(ASK_FOR_STATE));
         let (state, members) = match described {
-            Some(Ok(description)) => (Some(description.state), description.members),
-            _ => (None, Vec::new()),
+            Ok(description) => (Some(description.state), description.members),
+            Err(_) => (None, Vec::new()),
         };
         let (group, broker, waited) = (self.group.id.clone(), broker.name().to_owned(), deadline.allowed());
         Error::Lag(Arc::new(GroupLag { group, broker, waited, partitions, state, members }))

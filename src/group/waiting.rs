@@ -31,14 +31,19 @@ pub(super) struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     /// Waits for the ends that the topics have now.
-    pub(super) async fn to_the_end(group: &'a Group, calls: Calls) -> Result<()> {
-        let (questions, deadline) = (group.questions(), group.deadline());
+    pub(super) async fn to_the_end(group: &'a Group, deadline: Deadline, calls: Calls) -> Result<()> {
+        let questions = group.questions();
         let goal = calls.run(move || questions.ends(deadline)).await?;
         Self::new(group, goal, deadline, calls).run().await
     }
 
     /// Waits for a commit past one offset.
-    pub(super) async fn past(group: &'a Group, topic: &Topic, partition: i32, offset: i64, calls: Calls) -> Result<()> {
+    pub(super) async fn past(
+        group: &'a Group,
+        (topic, partition, offset): (&Topic, i32, i64),
+        deadline: Deadline,
+        calls: Calls,
+    ) -> Result<()> {
         if !group.topics().contains(topic) {
             return Err(Error::misuse(format!(
                 "group {:?} does not read topic {:?}: it was made for {:?}",
@@ -47,12 +52,14 @@ impl<'a> Waiting<'a> {
                 group.topics().iter().map(Topic::name).collect::<Vec<_>>()
             )));
         }
-        if partition < 0 || topic.partitions().is_some_and(|partitions| partition >= partitions) {
+        let (questions, asked) = (group.questions(), topic.clone());
+        let ends = calls.run(move || questions.ends_of(&asked, deadline)).await?;
+        if !ends.iter().any(|end| end.partition == partition) {
             return Err(Error::misuse(format!("topic {:?} has no partition {partition}", topic.name())));
         }
         let next = offset.saturating_add(1);
         let goal = PartitionOffset { topic: topic.name().to_owned(), partition, offset: Some(next) };
-        Self::new(group, vec![goal], group.deadline(), calls).run().await
+        Self::new(group, vec![goal], deadline, calls).run().await
     }
 
     fn new(group: &'a Group, goal: Vec<PartitionOffset>, deadline: Deadline, calls: Calls) -> Self {
@@ -118,7 +125,7 @@ impl<'a> Waiting<'a> {
                 .collect();
             if !behind.is_empty() {
                 let consumer = PooledConsumer::check_out(self.group.lease.clone(), topic.into())?;
-                if consumer.has_between(&behind, deadline).await? {
+                if consumer.has_between(&behind, self.calls, deadline).await? {
                     return Ok(false);
                 }
             }

@@ -60,8 +60,10 @@ impl HarnessBuilder {
         self
     }
 
-    /// A librdkafka property for all clients of a real cluster; wins over the file. Its value is never shown. The embedded
-    /// broker's clients do not get it.
+    /// A librdkafka property for all clients; wins over the file. Its value is never shown.
+    ///
+    /// The embedded broker's clients take it too, except for what says how a cluster is reached: `bootstrap.servers`,
+    /// `security.protocol`, `sasl.…` and `ssl.…`.
     pub fn property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.properties.push((key.into(), Secret(value.into())));
         self

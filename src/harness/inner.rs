@@ -1,9 +1,9 @@
 //! What a harness is behind its handle: the configuration, and the connection that its first lease makes.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::broker::Shape;
+use crate::broker::{Broker, Shape};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::error::{Error, Result};
@@ -13,20 +13,20 @@ use crate::stats::Stats;
 use crate::topic::TopicSpec;
 use crate::wait::Deadline;
 
-/// How long a broker that did not answer is waited for from then on, so that failing tests do not pile up.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
-
 pub(crate) struct HarnessInner {
     config: Result<Config>,
     connection: Flight<Arc<Connection>>,
-    /// Since when the broker is known not to answer.
-    unreachable: Mutex<Option<(Instant, Error)>>,
+    /// The broker and its clients while there is no connection. They go on connecting between two leases: to a broker at a
+    /// distance, or over TLS, that takes longer than one short wait.
+    connecting: Mutex<Option<Arc<Broker>>>,
+    /// The error of the first lease that found no broker.
+    unreachable: Mutex<Option<Error>>,
 }
 
 impl HarnessInner {
     /// One that has connected to nothing yet.
     pub(super) fn new(config: Result<Config>) -> Self {
-        Self { config, connection: Flight::default(), unreachable: Mutex::default() }
+        Self { config, connection: Flight::default(), connecting: Mutex::default(), unreachable: Mutex::default() }
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -48,32 +48,54 @@ impl HarnessInner {
             return Ok(connection);
         }
         let config = self.config()?;
-        let known = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let deadline = Deadline::after(if known.is_some() { ASK_AGAIN.min(config.timeout) } else { config.timeout });
+        let known = lock(&self.unreachable).clone();
+        let deadline = Deadline::after(config.timeout);
         let connect = || {
-            let outcome = Connection::open(config, deadline).map(Arc::new);
-            let mut unreachable = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
-            *unreachable = match &outcome {
-                Ok(_) => None,
-                Err(error) => Some(known.clone().unwrap_or_else(|| (Instant::now(), error.clone()))),
-            };
+            let outcome = self.connect(config, deadline).map_err(|error| since_the_first(known.as_ref(), error));
+            let mut unreachable = lock(&self.unreachable);
+            match &outcome {
+                Ok(_) => *unreachable = None,
+                Err(error) => drop(unreachable.get_or_insert_with(|| error.clone())),
+            }
             drop(unreachable);
             if let Ok(connection) = &outcome {
                 registry::add(connection, config.exit_deadline, config.report.clone());
             }
             outcome
         };
-        // Who fails because another waited in vain says the same as that one.
-        let late = || match &*self.unreachable.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((_, error)) => error.clone(),
+        // Whoever waited for another says the same as that one.
+        let late = || match &*lock(&self.unreachable) {
+            Some(error) => error.clone(),
             None => Error::Unreachable {
                 broker: config.bootstrap_servers.clone().unwrap_or_else(|| "embedded broker".to_owned()),
                 waited: deadline.allowed(),
                 source: None,
             },
         };
-        let first = known.as_ref().map(|(_, error)| error.clone());
-        self.connection.get_or_make(deadline, connect, late).map_err(|error| first.unwrap_or(error))
+        self.connection.get_or_make(deadline, connect, late)
+    }
+
+    /// Goes on with the clients that are connecting, if there are any.
+    ///
+    /// Clients that have failed to connect wait longer and longer before they try again, 10 s in the end. New ones take their
+    /// place, and their first failure is enough: tests on a broker that is down do not pile up.
+    fn connect(&self, config: &Config, deadline: Deadline) -> Result<Arc<Connection>> {
+        let made = lock(&self.connecting).clone();
+        let has_failed = made.as_ref().is_some_and(|broker| broker.control().has_failed());
+        let broker = match made.filter(|_| !has_failed) {
+            Some(broker) => broker,
+            None => Arc::new(match &config.bootstrap_servers {
+                None => Broker::embedded(config.embedded_brokers, &config.properties)?,
+                Some(servers) => Broker::cluster(servers, &config.properties)?,
+            }),
+        };
+        *lock(&self.connecting) = Some(Arc::clone(&broker));
+        if has_failed {
+            broker.control().answers_or_fails(deadline)?;
+        }
+        let connection = Connection::open(broker, config, deadline)?;
+        *lock(&self.connecting) = None;
+        Ok(Arc::new(connection))
     }
 
     /// What a spec comes to with the harness's defaults.
@@ -93,4 +115,19 @@ impl Drop for HarnessInner {
             registry::remove(&connection);
         }
     }
+}
+
+/// A broker that has not answered since the first lease has been waited for as long as that one says, not only for the last
+/// short while.
+fn since_the_first(first: Option<&Error>, error: Error) -> Error {
+    match (first, error) {
+        (Some(Error::Unreachable { waited, .. }), Error::Unreachable { broker, source, .. }) => {
+            Error::Unreachable { broker, waited: *waited, source }
+        }
+        (_, error) => error,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -56,7 +56,15 @@ impl Harness {
         &DEFAULT
     }
 
-    /// The lease of the test that runs on this thread: started now, or the one that it has.
+    /// The lease of the test that runs on this thread: the one that is alive, or a new one.
+    ///
+    /// All leases that one thread takes from a harness while one of them is alive are the same lease, because a test may ask
+    /// for `kafka`, `topic_names` and `consumers`, each by itself. Scenarios that run concurrently on one thread, as futures,
+    /// cannot be told from that and would read each other's messages: give each its own
+    /// [`detached_lease`](Self::detached_lease).
+    ///
+    /// A runner may use a thread for one test after another. Once a test has failed, or has caught a panic, the next lease
+    /// on its thread is a new one, in the worker's next generation.
     ///
     /// # Panics
     /// When a setting is not taken or the broker does not answer; [`try_lease`](Self::try_lease) returns that as an error.
@@ -69,10 +77,69 @@ impl Harness {
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) or [`Error::Name`](crate::Error::Name) for a setting that is not taken, [`Error::Unreachable`](crate::Error::Unreachable) or
-    /// [`Error::Broker`](crate::Error::Broker) when the broker does not answer. The first caller waits for the configured timeout; until the
-    /// broker answers the others wait 200 ms. [`Error::State`](crate::Error::State) when there is no place for the ledger.
+    /// [`Error::Broker`](crate::Error::Broker) when the broker does not answer. Each caller waits for the configured timeout, or
+    /// for 200 ms once it is known that the broker cannot be connected to. [`Error::State`](crate::Error::State) when there is no place for the ledger.
     pub fn try_lease(&self) -> Result<Kafka> {
         Lease::of_this_thread(&self.inner).map(Kafka::new)
+    }
+
+    /// A lease that belongs to no thread: it has a worker of its own and is never shared.
+    ///
+    /// Use it where a test does not have its thread to itself: scenarios that run concurrently on one thread, several cases
+    /// in one test, runners such as cucumber and libtest-mimic. The lease ends when the `Kafka`, and all that it has handed
+    /// out, is dropped, on whatever thread.
+    ///
+    /// The lease has failed if one of these is dropped by a panic, or if [`Kafka::mark_failed`] was called. Nothing else
+    /// shows that it has: where the runner turns an `Err` into a failure, or catches a panic while the `Kafka` lives on, as
+    /// cucumber does with its `World`, call `mark_failed`.
+    ///
+    /// Several at once on one thread:
+    ///
+    /// ```
+    /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+    /// let cases: Vec<_> = (0..3).map(|_| harness.detached_lease()).collect();
+    /// for (n, kafka) in cases.iter().enumerate() {
+    ///     kafka.send("events", "key", &n.to_string());
+    /// }
+    /// for (n, kafka) in cases.iter().enumerate() {
+    ///     let consumer = kafka.consumer("events");
+    ///     assert_eq!(consumer.recv().text(), n.to_string());
+    ///     consumer.assert_empty(); // what the others have sent is on topics of theirs
+    /// }
+    /// ```
+    ///
+    /// Scenarios as futures on one thread:
+    ///
+    /// ```
+    /// use rstest_kafka::Harness;
+    ///
+    /// async fn scenario(harness: &Harness, text: &str) {
+    ///     let kafka = harness.detached_lease();
+    ///     let consumer = kafka.consumer("events");
+    ///     kafka.send_async("events", "key", text).await;
+    ///     assert_eq!(consumer.recv_async().await.text(), text);
+    ///     consumer.assert_empty_async().await;
+    /// }
+    ///
+    /// # let harness = Harness::builder().embedded_brokers(1).build();
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// tokio::join!(scenario(&harness, "a"), scenario(&harness, "b"), scenario(&harness, "c"));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// As [`lease`](Self::lease); [`try_detached_lease`](Self::try_detached_lease) returns that as an error.
+    #[track_caller]
+    pub fn detached_lease(&self) -> Kafka {
+        self.try_detached_lease().or_raise()
+    }
+
+    /// As [`detached_lease`](Self::detached_lease).
+    ///
+    /// # Errors
+    /// As [`try_lease`](Self::try_lease).
+    pub fn try_detached_lease(&self) -> Result<Kafka> {
+        Lease::detached(&self.inner).map(Kafka::new)
     }
 
     /// Deletes what dead runs have left on its cluster: [`sweep`](crate::sweep()), with this harness's configuration.

@@ -18,7 +18,7 @@ impl LeaseGuard {
         Some(Self(Arc::clone(lease)))
     }
 
-    /// The lease; its use on this thread shows that a panic before was caught.
+    /// The lease; its use while unwinding shows that its test has failed.
     pub(crate) fn lease(&self) -> &Lease {
         self.0.hold.observe();
         &self.0

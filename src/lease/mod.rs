@@ -19,7 +19,7 @@ use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::failure;
 use crate::harness::inner::HarnessInner;
-use crate::lane::Hold;
+use crate::lane::{self, Hold};
 use crate::names::Names;
 use crate::own_broker::OwnBroker;
 use crate::report::{Trace, Waiting};
@@ -64,26 +64,41 @@ struct Settled {
 impl Lease {
     /// The lease of this thread's test with this harness, started now if it has none.
     pub(crate) fn of_this_thread(harness: &Arc<HarnessInner>) -> Result<LeaseGuard> {
-        let running = OF_THREAD.try_with(|leases| {
-            let mut leases = leases.borrow_mut();
-            leases.retain(|lease| lease.strong_count() > 0);
-            leases.iter().filter_map(Weak::upgrade).find(|lease| Arc::ptr_eq(&lease.harness, harness))
-        });
-        if let Ok(Some(lease)) = running
-            && let Some(guard) = LeaseGuard::of_running(&lease)
-        {
-            return Ok(guard);
+        let alive = of_this_thread();
+        if alive.iter().any(|lease| lease.hold.has_failed()) {
+            // Where the runner uses its threads again, these may be left over from the test before.
+            let _ = OF_THREAD.try_with(|leases| leases.borrow_mut().clear());
+        } else {
+            let running = alive.iter().find(|lease| Arc::ptr_eq(&lease.harness, harness));
+            if let Some(guard) = running.and_then(LeaseGuard::of_running) {
+                return Ok(guard);
+            }
         }
         failure::watch_panics(tell_of_this_thread);
+        let lease = Self::begin(harness, Hold::of_this_thread)?;
+        let _ = OF_THREAD.try_with(|leases| {
+            let mut leases = leases.borrow_mut();
+            leases.retain(|lease| lease.strong_count() > 0);
+            leases.push(Arc::downgrade(&lease));
+        });
+        Ok(LeaseGuard(lease))
+    }
+
+    /// A lease that no thread has: on a lane of its own, and never shared.
+    pub(crate) fn detached(harness: &Arc<HarnessInner>) -> Result<LeaseGuard> {
+        Self::begin(harness, Hold::detached).map(LeaseGuard)
+    }
+
+    fn begin(harness: &Arc<HarnessInner>, take_hold: impl FnOnce() -> Arc<Hold>) -> Result<Arc<Self>> {
         let config = harness.config()?;
         let connection = harness.connection()?;
-        let hold = Hold::of_this_thread();
+        let hold = take_hold();
         let names = Names {
             topic_prefix: config.topic_prefix.as_str().into(),
             group_prefix: config.group_prefix.as_str().into(),
             worker_id: connection.worker_id().of_lane(hold.lane()),
             run_id: config.run_id.clone(),
-            generation: hold.generation(),
+            generation: hold.begin_lease(),
         };
         connection.counters().leases.add(1);
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -92,7 +107,7 @@ impl Lease {
             let test = hold.thread_name();
             Arc::new(recorder.begin(id, test, names.worker_id.as_str(), names.generation))
         });
-        let lease = Arc::new(Self {
+        Ok(Arc::new(Self {
             id: LeaseId(id),
             trace,
             harness: Arc::clone(harness),
@@ -106,9 +121,7 @@ impl Lease {
             account: config.failure_account,
             told: AtomicBool::new(false),
             guards: AtomicUsize::new(1),
-        });
-        let _ = OF_THREAD.try_with(|leases| leases.borrow_mut().push(Arc::downgrade(&lease)));
-        Ok(LeaseGuard(lease))
+        }))
     }
 
     pub(crate) fn harness(&self) -> &Arc<HarnessInner> {
@@ -201,12 +214,15 @@ impl Lease {
         let connection = Arc::clone(&self.shared);
         // Topics of a broker of its own end with it.
         let own = self.own_broker().map(OwnBroker::ending);
-        let learned = if own.is_some() { Vec::new() } else { self.learned() };
+        let (learned, groups) = if own.is_some() { Default::default() } else { (self.learned(), self.group_ids()) };
         let trace = self.trace.clone();
         if let Some(trace) = &trace {
             trace.ended();
         }
+        let (lane, generation) = (self.hold.lane(), self.names.generation);
         self.hold.lease_ended(move |failed| {
+            // A later lease on its thread may have moved the lane on before this one ended.
+            let failed = failed || lane::generation_of(lane) > generation;
             if let Some(trace) = trace {
                 trace.decided(failed);
             }
@@ -218,10 +234,21 @@ impl Lease {
                 let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
                 connection.forget_exclusive(exclusive.collect());
             }
-            // Not before: the account of an `Err` asks it.
+            // Neither of these before: the account of an `Err` asks the broker.
+            connection.delete_groups_soon(groups);
             if let Some(own) = own {
                 own.close();
             }
         });
     }
+}
+
+/// The leases of this thread's test that are alive. All are taken out of the list before one is dropped, which may be the
+/// last reference to it.
+fn of_this_thread() -> Vec<Arc<Lease>> {
+    let alive = OF_THREAD.try_with(|leases| {
+        let leases = leases.try_borrow().map(|leases| leases.iter().filter_map(Weak::upgrade).collect());
+        leases.unwrap_or_default()
+    });
+    alive.unwrap_or_default()
 }

@@ -1,24 +1,30 @@
 //! What a lease notes for the account of a failure, and when it is told.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, PoisonError, TryLockError};
 
-use super::{Lease, OF_THREAD};
+use super::{Lease, of_this_thread};
 use crate::account::{self, Facts, LeasedGroup, Read};
 use crate::config::FailureAccount;
 use crate::lane;
 use crate::topic::Topic;
 
 impl Lease {
-    /// A group that was made, for the account of a failure.
+    /// A group that is about to be made, for the account of a failure, and to be deleted when the lease is over.
     pub(crate) fn note_group(&self, id: &str, topics: &[Topic]) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.push(LeasedGroup { id: id.to_owned(), topics: topics.to_vec() });
     }
 
+    pub(super) fn group_ids(&self) -> Vec<String> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter().map(|group| group.id.clone()).collect()
+    }
+
     /// How far a consumer had read that is dropped, for the account of a failure.
     pub(crate) fn note_read(&self, topic: &str, next: Vec<(i32, i64)>) {
-        if self.account == FailureAccount::Off {
+        // Of a topic that did not exist there is nothing to say.
+        if self.account == FailureAccount::Off || next.is_empty() {
             return;
         }
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +59,7 @@ impl Lease {
     /// Tells the account now if there is a sign of failure, else keeps it ready until the test's thread has ended.
     pub(super) fn tell(&self) {
         let Some(facts) = self.facts() else { return };
-        if self.hold.is_suspect() {
+        if self.hold.has_failed() {
             account::print(&account::tell(facts));
         } else {
             self.hold.keep_untold(move || account::tell(facts));
@@ -68,11 +74,7 @@ const MOST_READS: usize = 16;
 /// ended, and of leases whose fixtures were moved to another thread.
 pub(super) fn tell_of_this_thread() -> String {
     let untold = lane::untold_of_this_thread().into_iter().map(|telling| telling());
-    let moved = OF_THREAD.try_with(|leases| {
-        let leases = leases.try_borrow().map(|leases| leases.iter().filter_map(Weak::upgrade).collect());
-        leases.unwrap_or_else(|_| Vec::new())
-    });
-    let moved: Vec<Arc<Lease>> = moved.unwrap_or_default();
-    let moved = moved.iter().filter(|lease| lease.hold.was_used_elsewhere());
+    let alive = of_this_thread();
+    let moved = alive.iter().filter(|lease| lease.hold.was_used_elsewhere());
     untold.chain(moved.filter_map(|lease| lease.facts()).map(account::tell)).collect()
 }

@@ -42,6 +42,18 @@ impl Lease {
         }
     }
 
+    /// The topic that is meant, to write to. One that was only named is created by the first write, as by a service's: in the
+    /// broker's default shape.
+    pub(crate) fn resolve_to_send(&self, topic: TopicRef) -> Result<Topic> {
+        let topic = self.resolve(topic)?;
+        if topic.0.fence == Fence::Beginning {
+            let (leased, deadline) = (self.leased(topic.logical_name(), None)?, self.deadline());
+            let create = || self.connection().create_named(topic.name(), deadline);
+            leased.made.get_or_make(deadline, create, || self.late(topic.logical_name()))?;
+        }
+        Ok(topic)
+    }
+
     pub(crate) fn topic(&self, spec: TopicSpec) -> Result<Topic> {
         spec.check()?;
         self.settle("a topic");
@@ -157,16 +169,17 @@ impl Lease {
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
         for name in self.shared_names(spec, &shape)? {
-            let (ends, is_new) = self.connection().make_topic(self.hold.lane(), &name, &shape, deadline)?;
-            // A service under test may have made it, in the broker's default shape, from its name alone.
-            if ends.len() == shape.partitions as usize {
+            let (now, is_new) = self.connection().make_topic(self.hold.lane(), &name, &shape, deadline)?;
+            // A service under test may have made it, in the broker's default shape, from its name alone; or an earlier test
+            // has added partitions.
+            if now.partitions() == shape.partitions {
                 let had = if is_new { Had::Made } else { Had::Reused };
-                return Ok(self.got_topic(self.known(&spec.logical, name, true, Fence::Offsets(ends)), had));
+                return Ok(self.got_topic(self.known(&spec.logical, name, true, Fence::Ends(now)), had));
             }
         }
         let name = self.exclusive_name(spec, leased)?;
-        let (ends, _) = self.connection().make_topic(self.hold.lane(), &name, &shape, deadline)?;
-        Ok(self.got_topic(self.known(&spec.logical, name, false, Fence::Offsets(ends)), Had::Own))
+        let (now, _) = self.connection().make_topic(self.hold.lane(), &name, &shape, deadline)?;
+        Ok(self.got_topic(self.known(&spec.logical, name, false, Fence::Ends(now)), Had::Own))
     }
 
     /// The names under which the worker's leases may share it, unless this one needs a topic of its own.

@@ -90,7 +90,12 @@ impl LedgerFile {
             Err(unreadable) => return Ok(Claim::Unreadable(unreadable)),
         };
         let book = Book::of(&records);
-        let (file, length) = match bytes.len() as u64 {
+        let whole = record::whole_lines(bytes).len();
+        if whole < bytes.len() {
+            // What is appended begins a line of its own.
+            file.set_len(whole as u64)?;
+        }
+        let (file, length) = match whole as u64 {
             length if length > LONGEST => shorten(path, &header, &book).unwrap_or((file, length)),
             length => (file, length),
         };
@@ -234,6 +239,21 @@ mod tests {
         assert_eq!(second.book(Book::groups), vec!["g".to_owned()]);
         second.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn after_a_line_that_was_cut_the_next_one_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ledger");
+        let group = |name: &str| Record::Group { name: name.to_owned() };
+        ours(LedgerFile::open(&path, &header()).unwrap()).append(&[group("first"), group("torn")], true).unwrap();
+        let length = std::fs::metadata(&path).unwrap().len();
+        File::options().append(true).open(&path).unwrap().set_len(length - 3).unwrap();
+        let next = ours(LedgerFile::open(&path, &header()).unwrap());
+        assert_eq!(next.book(Book::groups), ["first"]);
+        next.append(&[group("second")], true).unwrap();
+        drop(next);
+        assert_eq!(ours(LedgerFile::claim(&path).unwrap()).book(Book::groups), ["first", "second"]);
     }
 
     #[test]

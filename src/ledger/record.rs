@@ -66,7 +66,7 @@ pub(super) enum Record {
 /// Why a file is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// Cut, garbled, or not one of ours.
+    /// Garbled, or not one of ours.
     Damaged(String),
     /// Of another version of this crate, which knows what to do with it.
     OtherVersion,
@@ -218,11 +218,17 @@ fn read_mark(pid: &str, start: &str, host: &str) -> Option<Option<ProcessMark>> 
     Some(Some(ProcessMark { pid: pid.parse().ok()?, start, host: host.to_owned() }))
 }
 
-/// The header and the records of a file that is whole.
+/// The part of a file that consists of whole lines. Its owner may have been killed while it wrote the last one, before it did
+/// what that line was to announce.
+pub(super) fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    &bytes[..end]
+}
+
+/// The header and the records of a file, as far as its lines are whole.
 pub(super) fn read(bytes: &[u8]) -> Result<(Header, Vec<Record>), Unreadable> {
     let damaged = |why: &str| Unreadable::Damaged(why.to_owned());
-    let text = std::str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
-    let text = text.strip_suffix('\n').ok_or_else(|| damaged("its last line is cut"))?;
+    let text = std::str::from_utf8(whole_lines(bytes)).map_err(|_| damaged("it is not text"))?;
     // Empty lines are filling.
     let mut lines = text.split('\n').enumerate().filter(|(_, line)| !line.is_empty());
     let header = lines.next().and_then(|(_, line)| line::read(line));
@@ -292,12 +298,29 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_garbled_file_is_damaged_and_never_a_panic() {
+    fn of_a_cut_file_all_whole_lines_count() {
         let whole = whole();
-        for at in 0..whole.len() {
+        let header_ends = whole.find('\n').unwrap() + 1;
+        for at in 0..=whole.len() {
             let cut = read(&whole.as_bytes()[..at]);
-            let at_a_line = at > 0 && whole.as_bytes()[at - 1] == b'\n';
-            assert_eq!(cut.is_ok(), at_a_line, "cut at {at}: {cut:?}");
+            if at < header_ends {
+                assert!(matches!(cut, Err(Unreadable::Damaged(_))), "cut at {at}: {cut:?}");
+                continue;
+            }
+            let lines = whole[header_ends..at].matches('\n').count().saturating_sub(1);
+            assert_eq!(cut, Ok((header(), records()[..lines].to_vec())), "cut at {at}");
+        }
+        let torn = [whole.as_bytes(), "0123\tgroup\tü".as_bytes().split_last().unwrap().1].concat();
+        assert_eq!(read(&torn), Ok((header(), records())), "also in the middle of a character");
+        let zeroed = [whole.as_bytes(), &[0; 100]].concat();
+        assert_eq!(read(&zeroed), Ok((header(), records())), "also what a power cut leaves");
+    }
+
+    #[test]
+    fn a_garbled_file_is_damaged_and_never_a_panic() {
+        let whole = whole();
+        // Without its end the last line is taken for one that was cut.
+        for at in 0..whole.len() - 1 {
             let mut garbled = whole.clone().into_bytes();
             garbled[at] = garbled[at].wrapping_add(0x55);
             assert!(matches!(read(&garbled), Err(Unreadable::Damaged(_))), "garbled at {at}");

@@ -145,9 +145,10 @@ fn a_file_that_cannot_be_read_is_set_aside_and_its_slot_is_not_used_again() {
     leave(&folder, &run(None), "slot-0");
     let path = the_file(&folder);
     let whole = std::fs::read(&path).unwrap();
-    let cut = whole[..whole.len() - 5].to_vec();
+    let without_a_header = whole[..40].to_vec();
     let garbled = [&whole[..40], b"~", &whole[41..]].concat();
-    for (damaged, aside) in [(cut, "damaged"), (garbled, "damaged-1"), (b"their notes\n".to_vec(), "damaged-2")] {
+    let foreign = b"their notes\n".to_vec();
+    for (damaged, aside) in [(without_a_header, "damaged"), (garbled, "damaged-1"), (foreign, "damaged-2")] {
         std::fs::write(&path, &damaged).unwrap();
         let dead = folder.dead("ours", None).unwrap();
         assert!(dead.estates.is_empty());
@@ -163,6 +164,22 @@ fn a_file_that_cannot_be_read_is_set_aside_and_its_slot_is_not_used_again() {
     std::fs::write(&path, "x").unwrap();
     assert!(folder.for_worker(&run(None), "r", "slot-0").unwrap().is_none());
     assert!(path.with_extension("damaged").exists() && !path.exists());
+}
+
+#[test]
+fn of_a_file_whose_owner_was_killed_while_writing_all_else_is_swept() {
+    let (_base, folder) = folder();
+    let ledger = folder.for_process(&process()).unwrap();
+    ledger.record(&Entry::Topic("test-a", None)).unwrap();
+    ledger.record(&Entry::Topic("test-b", None)).unwrap();
+    drop(ledger);
+    let file = File::options().append(true).open(the_file(&folder)).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 5).unwrap();
+    let dead = folder.dead("ours", None).unwrap();
+    assert_eq!((topics(&dead), dead.set_aside.len()), (vec!["test-a".to_owned()], 0));
+    dead.estates[0].ledger.forget(&["test-a".to_owned()], &[]);
+    dead.estates[0].ledger.end();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

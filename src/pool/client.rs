@@ -1,19 +1,22 @@
 //! The rdkafka consumer inside a pooled one: how it is made, made fit for the next lease, and closed.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rdsys;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{Consumer, ConsumerContext as RdConsumerContext, RebalanceProtocol, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::util::AsyncRuntime;
+use uuid::Uuid;
 
-use crate::broker::{Broker, ClientErrors, create_client};
+use super::topic_ids::{self, TopicIds};
+use crate::broker::{Broker, ClientErrors, Role, create_client};
 use crate::error::Result;
 use crate::wait::{self, Deadline};
 
@@ -22,15 +25,36 @@ use crate::wait::{self, Deadline};
 /// Its runtime is the crate's own, so that it outlives the tokio runtime of the test that made it.
 pub type PoolClient = StreamConsumer<ConsumerContext, ConsumerRuntime>;
 
-/// The context of a pooled consumer: it remembers the last error for the message of a timeout.
+/// The context of a pooled consumer: it remembers the last error for the message of a timeout, and which topics it reads.
 #[derive(Debug, Default)]
 pub struct ConsumerContext {
     errors: ClientErrors,
+    ids: TopicIds,
+    /// The topic that its metadata were last asked for, and with how many partitions.
+    learned: Mutex<(Uuid, usize)>,
+    /// Whether the user has asked for librdkafka's debug messages.
+    debugs: bool,
 }
 
 impl ConsumerContext {
     pub(crate) fn errors(&self) -> &ClientErrors {
         &self.errors
+    }
+
+    /// Which of the topics of a name the client reads.
+    pub(crate) fn ids(&self) -> &TopicIds {
+        &self.ids
+    }
+
+    /// Its metadata were asked for when the topic was this one, with so many partitions.
+    pub(crate) fn has_learned(&self, id: Uuid, partitions: usize) {
+        *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = (id, partitions);
+    }
+
+    /// Whether it has heard of so many partitions of this topic.
+    pub(crate) fn knows(&self, id: Uuid, partitions: usize) -> bool {
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned.0 == id && learned.1 >= partitions
     }
 }
 
@@ -39,6 +63,13 @@ impl ClientContext for ConsumerContext {
         // The end of a partition is reported as an error, and is none.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
             self.errors.remember(error, reason);
+        }
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        self.ids.note(message);
+        if self.debugs || !matches!(level, RDKafkaLogLevel::Debug) {
+            DefaultClientContext.log(level, fac, message);
         }
     }
 }
@@ -80,29 +111,31 @@ const FETCH_WAIT_OF_SEVERAL_MS: u64 = 5;
 
 fn set_fetch_wait(config: &mut ClientConfig, partitions: usize) {
     if config.get("fetch.wait.max.ms").is_none() {
-        let wait = if partitions == 1 { FETCH_WAIT_MS } else { FETCH_WAIT_OF_SEVERAL_MS };
+        let wait = if partitions <= 1 { FETCH_WAIT_MS } else { FETCH_WAIT_OF_SEVERAL_MS };
         config.set("fetch.wait.max.ms", wait.to_string());
     }
 }
 
 /// A consumer of a topic with so many partitions.
-pub(crate) fn make(broker: &dyn Broker, group: &str, partitions: usize) -> Result<PoolClient> {
-    let mut config: ClientConfig = broker.client_config();
+pub(crate) fn make(broker: &Broker, group: &str, partitions: usize) -> Result<PoolClient> {
+    let mut config: ClientConfig = broker.own_client_config(Role::Consumer);
     config
         .set("client.id", "rstest-kafka-consumer")
         .set("group.id", group)
         .set("enable.auto.commit", "false")
-        // A fence that the topic no longer reaches is an error to be shown, not a reason to start somewhere else.
+        // An offset that is no longer there is looked into (`PooledConsumer::go_on`), no reason to start just anywhere.
         .set("auto.offset.reset", "error")
         // How assert_empty and drain learn that they have read past what is never delivered, such as aborted messages.
         .set("enable.partition.eof", "true");
     set_fetch_wait(&mut config, partitions);
-    create_client(&config, ConsumerContext::default(), "consumer", broker.name())
+    let debugs = config.get("debug").is_some();
+    topic_ids::have_logged(&mut config);
+    create_client(&config, ConsumerContext { debugs, ..ConsumerContext::default() }, "consumer", broker.name())
 }
 
 /// A consumer for the account of a failure: it reads what is there, and is never handed to a test.
-pub(crate) fn make_reader(broker: &dyn Broker, group: &str, partitions: usize) -> Result<PoolClient> {
-    let mut config: ClientConfig = broker.client_config();
+pub(crate) fn make_reader(broker: &Broker, group: &str, partitions: usize) -> Result<PoolClient> {
+    let mut config: ClientConfig = broker.own_client_config(Role::Consumer);
     config
         .set("client.id", "rstest-kafka-account")
         .set("group.id", group)

@@ -2,6 +2,7 @@
 
 mod client;
 mod idle;
+mod topic_ids;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -14,9 +14,11 @@ use std::time::Duration;
 use rdkafka::bindings as rdsys;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
+use super::tasks;
+
 /// Who waits for something from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
+pub(crate) enum Who {
     /// A thread, which looks as soon as it is woken.
     Thread,
     /// A task, whose runtime may be busy with something that blocks.
@@ -27,7 +29,8 @@ pub(super) enum Who {
 struct Waiting {
     id: u64,
     who: Who,
-    waker: Waker,
+    /// In an `Arc`, so that it can be passed on under a lock: no waker of somebody else's is called, cloned or dropped there.
+    waker: Arc<Waker>,
 }
 
 /// Those who wait now.
@@ -51,11 +54,19 @@ impl Waiters {
     /// One thread is enough, since it takes out all that is there, and wakes those whom it concerns. A task may not come to
     /// look, so those before it are woken as well.
     fn wake(&self) {
+        let mut of_tasks = Vec::new();
         for waiting in &self.lock().waiting {
-            waiting.waker.wake_by_ref();
-            if waiting.who == Who::Thread {
-                break;
+            match waiting.who {
+                Who::Task => of_tasks.push(Arc::clone(&waiting.waker)),
+                Who::Thread => {
+                    // It is our own, and unparks the thread.
+                    waiting.waker.wake_by_ref();
+                    break;
+                }
             }
+        }
+        if !of_tasks.is_empty() {
+            tasks::wake(of_tasks);
         }
     }
 }
@@ -118,6 +129,9 @@ impl<C: ProducerContext + 'static> Polled<C> {
 
     /// The future's output, which something in the queue brings about.
     pub(super) async fn wait<F: Future>(&self, who: Who, future: F) -> F::Output {
+        if who == Who::Task {
+            tasks::get_ready();
+        }
         let mut future = pin!(future);
         let place = Place { polled: self, id: self.next_id() };
         poll_fn(|context| {
@@ -152,23 +166,35 @@ struct Place<'a, C: ProducerContext + 'static> {
 
 impl<C: ProducerContext + 'static> Place<'_, C> {
     fn take(&self, who: Who, waker: &Waker) {
-        let list = &mut self.polled.waiters.lock().waiting;
-        match list.iter_mut().find(|waiting| waiting.id == self.id) {
-            Some(waiting) => waiting.waker.clone_from(waker),
-            None => list.push(Waiting { id: self.id, who, waker: waker.clone() }),
+        let is_mine = |waiting: &Waiting| waiting.id == self.id;
+        let known =
+            self.polled.waiters.lock().waiting.iter().any(|other| is_mine(other) && other.waker.will_wake(waker));
+        if known {
+            return;
         }
+        let mine = Waiting { id: self.id, who, waker: Arc::new(waker.clone()) };
+        let mut list = self.polled.waiters.lock();
+        let before = match list.waiting.iter_mut().find(|waiting| is_mine(waiting)) {
+            Some(place) => Some(std::mem::replace(place, mine)),
+            None => {
+                list.waiting.push(mine);
+                None
+            }
+        };
+        drop(list);
+        drop(before);
     }
 }
 
 impl<C: ProducerContext + 'static> Drop for Place<'_, C> {
     fn drop(&mut self) {
-        let left = {
-            let list = &mut self.polled.waiters.lock().waiting;
-            list.retain(|waiting| waiting.id != self.id);
-            list.len()
-        };
+        let mut list = self.polled.waiters.lock();
+        let mine = list.waiting.iter().position(|waiting| waiting.id == self.id).map(|at| list.waiting.remove(at));
+        let others_wait = !list.waiting.is_empty();
+        drop(list);
+        drop(mine);
         // It may have been woken for something that others wait for.
-        if left > 0 {
+        if others_wait {
             self.polled.take_out();
         }
     }
@@ -177,10 +203,11 @@ impl<C: ProducerContext + 'static> Drop for Place<'_, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::{Broker, Embedded, Shape};
-    use crate::producer::Producer;
+    use crate::broker::{Broker, Shape};
+    use crate::producer::{Producer, ProducerRecord, Sending};
     use crate::wait::{self, Deadline, until};
-    use rdkafka::producer::BaseRecord;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake};
     use std::thread;
 
     fn soon() -> Deadline {
@@ -194,15 +221,18 @@ mod tests {
 
     /// A producer on a broker that has the topic.
     fn producer() -> Producer {
-        let broker: Arc<dyn Broker> = Arc::new(Embedded::start(1).unwrap());
+        let broker = Arc::new(Broker::embedded(1, &[]).unwrap());
         let shape = Shape { partitions: 1, replication_factor: None, config: Vec::new() };
         broker.create_topics(&[("events", &shape)], soon()).remove(0).unwrap();
         Producer::new(broker, late().remaining()).unwrap()
     }
 
+    fn enqueue(producer: &Producer) -> Sending {
+        producer.enqueue("events", &ProducerRecord::new("k", "v")).unwrap()
+    }
+
     fn send(producer: &Producer) -> i64 {
-        let sending = producer.enqueue(BaseRecord::to("events").key("k").payload("v")).unwrap();
-        producer.wait(sending, late()).unwrap().offset
+        wait::block_on(enqueue(producer).outcome(Who::Thread), late()).unwrap().unwrap().offset
     }
 
     #[test]
@@ -221,10 +251,10 @@ mod tests {
     #[test]
     fn a_task_that_is_not_polled_holds_no_thread_up() {
         let producer = producer();
-        let sending = producer.enqueue(BaseRecord::to("events").key("k").payload("v")).unwrap();
-        let mut task = Box::pin(producer.wait_async(sending, late()));
+        let mut sending = enqueue(&producer);
+        let mut task = Box::pin(sending.outcome(Who::Task));
         // Its place is taken, and whoever wakes it wakes nobody.
-        let _ = task.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop()));
+        let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         thread::scope(|scope| {
             let thread = scope.spawn(|| send(&producer));
             until(|| thread.is_finished());
@@ -232,6 +262,39 @@ mod tests {
         });
         // What was for the task has come to it meanwhile.
         assert_eq!(wait::poll_now(task).map(|outcome| outcome.unwrap().offset), Some(0));
+    }
+
+    /// A waker may take whatever lock it likes, also those that are taken when something comes into the queue.
+    #[test]
+    fn a_tasks_waker_may_use_the_producer() {
+        struct UsesIt(Arc<super::super::Native>, AtomicUsize);
+
+        impl Wake for UsesIt {
+            fn wake(self: Arc<Self>) {
+                self.0.take_out();
+                self.0.next_id();
+                self.1.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+
+        let producer = producer();
+        let waker = Arc::new(UsesIt(producer.native(), AtomicUsize::new(0)));
+        // Once more where the report was there before the task waited.
+        let is_shown = (0..20).any(|_| {
+            let mut sending = enqueue(&producer);
+            let mut task = Box::pin(sending.outcome(Who::Task));
+            let waits = task.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&waker)))).is_pending();
+            if waits {
+                until(|| waker.1.load(Ordering::SeqCst) > 0);
+                let deadline = soon();
+                while wait::poll_now(task.as_mut()).is_none() {
+                    assert!(!deadline.has_passed());
+                    deadline.pause(Duration::from_millis(1));
+                }
+            }
+            waits
+        });
+        assert!(is_shown);
     }
 
     #[test]

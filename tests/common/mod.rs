@@ -3,7 +3,8 @@
 
 pub mod child;
 pub mod cluster;
-pub mod mock;
+pub mod embedded;
+pub mod foreign;
 pub mod transactions;
 
 use std::panic;
@@ -11,8 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rstest_kafka::rdkafka::producer::BaseRecord;
-use rstest_kafka::{Harness, Kafka, Record};
+use rstest_kafka::{Harness, Kafka, ProducerRecord, Record};
 
 /// Runs `body` as libtest runs a test: on a thread of its own, with whose end its lane is free again.
 pub fn thread_of_a_test<T: Send>(body: impl FnOnce() -> T + Send) -> thread::Result<T> {
@@ -36,7 +36,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 
 /// Sends to one partition.
 pub fn put(kafka: &Kafka, topic: &str, partition: i32, text: &str) -> i64 {
-    kafka.send_record(BaseRecord::<str, str>::to(topic).partition(partition).payload(text)).offset
+    kafka.send_record(topic, ProducerRecord::value(text).partition(partition)).offset
 }
 
 /// The values in alphabetical order: partitions have none among them.

@@ -15,7 +15,6 @@ pub fn transactional(kafka: &Kafka) -> BaseProducer {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let id = format!("rstest-{}-{}-{}", kafka.run_id(), process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let mut config = kafka.client_config();
-    config.remove("fetch.wait.max.ms");
     let producer: BaseProducer = config.set("transactional.id", id).create().unwrap();
     producer.init_transactions(LONG).unwrap();
     producer

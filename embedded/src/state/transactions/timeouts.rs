@@ -1,0 +1,24 @@
+//! Transactions that take too long, and transactional ids that nobody uses any more.
+
+use super::{State, Transactions};
+use crate::clock::Time;
+
+impl Transactions {
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Aborts the transactions whose timeout is over, and forgets the transactional ids that have expired.
+    pub(super) fn expire(&mut self, now: Time) {
+        while let Some(id) = self.timers.take_due(now) {
+            let Some(transaction) = self.by_id.get_mut(&id) else { continue };
+            if transaction.state() == State::Ongoing {
+                let ended = transaction.fence(now);
+                self.ended.push((id.clone(), ended));
+                self.set_timer(&id);
+            } else {
+                self.by_id.remove(&id);
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What a test sees of a broker, as plain values: snapshots, which nothing changes any more.
+
+mod groups;
+mod log;
+mod server;
+mod topics;
+mod transactions;
+
+pub use self::groups::{Group, GroupProtocol, Member};
+pub use self::log::{Log, Marker, Record};
+pub use self::server::{Connection, Rejection, Request};
+pub use self::topics::{EndOffsets, Partition, Topic};
+pub use self::transactions::{Transaction, TransactionState};
