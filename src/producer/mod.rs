@@ -5,6 +5,7 @@ mod record;
 mod tasks;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use self::record::{Delivery, ProducerRecord};
 use crate::broker::{Broker, ClientErrors, Role, advice, create_client};
 use crate::error::{Error, Result};
 use crate::record::time_of;
+use crate::wait::Deadline;
 
 type Outcome = Result<Delivery, Undelivered>;
 type Native = Polled<Deliveries>;
@@ -30,6 +32,8 @@ type Native = Polled<Deliveries>;
 #[derive(Default)]
 struct Deliveries {
     errors: ClientErrors,
+    /// Whether its producer has been given a connection before its first record.
+    is_connected: AtomicBool,
 }
 
 impl ClientContext for Deliveries {
@@ -66,6 +70,9 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
         let _ = report.send(outcome);
     }
 }
+
+/// How long the first record of a producer waits for a connection; after that it waits in the producer's queue.
+const CONNECT: Duration = Duration::from_millis(100);
 
 /// How long a record for a partition that its client has not heard of waits for the broker to say whether there is one.
 const ASK_FOR_PARTITIONS: Duration = Duration::from_secs(1);
@@ -137,6 +144,9 @@ impl Producer {
     pub(crate) fn enqueue(&self, topic: &str, record: &ProducerRecord) -> Result<Sending, KafkaError> {
         let (sender, report) = oneshot::channel();
         let native = self.native();
+        if !native.producer().context().is_connected.swap(true, Ordering::Relaxed) {
+            connect(&native, topic);
+        }
         let headers = record.headers.iter().fold(None, |headers: Option<OwnedHeaders>, (key, value)| {
             Some(headers.unwrap_or_default().insert(Header { key, value: value.as_ref() }))
         });
@@ -224,6 +234,22 @@ impl Producer {
             let old = Arc::ptr_eq(&native, broken).then(|| std::mem::replace(&mut *native, Arc::new(fresh)));
             drop(native);
             drop(old);
+        }
+    }
+}
+
+/// Waits a moment for a connection, so that librdkafka asks for the producer id that it numbers its records by.
+///
+/// librdkafka asks for the id when metadata arrive, if a broker is connected then, and otherwise every 500 ms
+/// (`rd_kafka_idemp_pid_fsm`). The first metadata come from the bootstrap address, whose connection librdkafka closes as soon as it
+/// knows the brokers. On a busy machine the id was then missing, and the first record waited for 450 ms.
+fn connect(native: &Native, topic: &str) {
+    let deadline = Deadline::after(CONNECT);
+    while !deadline.has_passed() {
+        match native.producer().client().fetch_metadata(Some(topic), deadline.remaining()) {
+            // The bootstrap address has a negative id.
+            Ok(metadata) if metadata.orig_broker_id() < 0 => {}
+            _ => return,
         }
     }
 }
