@@ -1,5 +1,4 @@
-//! Rule 7: no lock is held while a broker is asked; a slow topic never holds another lane up. Where lanes ask for their fences
-//! together it may do so once, for 50 ms (`src/broker/gather.rs`).
+//! Rule 7: no lock is held while a broker is asked; a slow topic never holds another lane up.
 //!
 //! Every test here has one lane wait for a broker that does not answer while another goes through many cases. That the
 //! cases are done before the waiting is over is told by the order of events, not by a clock.

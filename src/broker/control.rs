@@ -15,7 +15,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::advice::advice;
 use super::client::{self, ClientErrors, code_of};
 use super::coordinators::Coordinators;
-use super::end_offsets::SharedFences;
 use crate::error::{Error, Result};
 use crate::wait::Deadline;
 
@@ -28,8 +27,6 @@ const LOOK_FOR_REFUSALS: Duration = Duration::from_millis(50);
 /// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none holds a lock while it asks.
 pub(crate) struct Control {
     client: BaseConsumer<ClientErrors>,
-    pub(super) fences: SharedFences,
-    pub(super) config: ClientConfig,
     pub(super) coordinators: Coordinators,
     pub(super) broker: String,
     /// The broker itself where it is in this process.
@@ -53,9 +50,8 @@ impl Control {
         // still open would slip past a fence.
         config.set("isolation.level", "read_uncommitted");
         let client = client::create(&config, ClientErrors::default(), "control client", broker)?;
-        let coordinators = Coordinators::new(config.clone(), broker);
-        let (fences, broker) = (SharedFences::default(), broker.to_owned());
-        Ok(Self { client, fences, config, coordinators, broker, embedded })
+        let coordinators = Coordinators::new(config, broker);
+        Ok(Self { client, coordinators, broker: broker.to_owned(), embedded })
     }
 
     pub(crate) fn client(&self) -> &BaseConsumer<ClientErrors> {

@@ -7,7 +7,6 @@ mod codes;
 mod control;
 mod coordinators;
 mod end_offsets;
-mod gather;
 mod groups;
 mod java;
 mod native;
@@ -33,15 +32,6 @@ pub(crate) use self::service::Role;
 pub use self::service::pairs;
 
 use crate::error::{Error, Result};
-
-/// A producer has three threads of its own, so their number is bounded.
-pub(crate) const MOST_PRODUCERS: usize = 32;
-
-/// How many lanes share a producer, whose requests a broker serves in turn: librdkafka sends one for each partition.
-///
-/// Apache Kafka serves several connections at once. Where many lanes keep it busy, 2 gave some 3 % more tests a second than 1 or
-/// 4, and 10 % more than 8.
-pub(crate) const LANES_OF_A_PRODUCER: usize = 2;
 
 /// What a broker can do: what a test that depends on it asks for, and not which kind of broker it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

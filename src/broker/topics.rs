@@ -1,6 +1,5 @@
 //! What a topic is now: which of those that had its name, and with how many partitions.
 
-use std::collections::HashMap;
 use std::ffi::{CString, c_char};
 
 use rdkafka::bindings as rdsys;
@@ -9,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use uuid::Uuid;
 
 use super::codes;
-use super::native::{self, Native, text};
+use super::native::{self, Native};
 use crate::wait::Deadline;
 
 /// A topic of which every partition has a leader.
@@ -20,16 +19,14 @@ pub(super) struct Described {
     pub(super) partitions: i32,
 }
 
-pub(super) type ByTopic<T> = HashMap<String, T>;
-
-/// Asks for several topics in one request, which makes none of them.
+/// Asks what the topic is, in one request, which does not create it.
 pub(super) fn describe<C: ClientContext>(
     client: &Client<C>,
-    topics: &[&str],
+    topic: &str,
     deadline: Deadline,
-) -> Result<ByTopic<Result<Described, KafkaError>>, KafkaError> {
-    let names = topics.iter().map(|topic| CString::new(*topic)).collect::<Result<Vec<_>, _>>()?;
-    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+) -> Result<Described, KafkaError> {
+    let name = CString::new(topic)?;
+    let mut pointers: [*const c_char; 1] = [name.as_ptr()];
     // SAFETY: an array of names that end with a 0, all of which are copied; the collection is ours to destroy.
     let collection = unsafe {
         Native::own(
@@ -51,11 +48,10 @@ pub(super) fn describe<C: ClientContext>(
         }
         let mut count = 0;
         let descriptions = rdsys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-        let named = |at| {
-            let description = *descriptions.add(at);
-            (text(rdsys::rd_kafka_TopicDescription_name(description)), described(description))
-        };
-        Ok((0..count).map(named).collect())
+        match count {
+            0 => Err(KafkaError::AdminOp(RDKafkaErrorCode::BadMessage)),
+            _ => described(*descriptions),
+        }
     }
 }
 

@@ -77,7 +77,6 @@ impl Connection {
     /// Also says whether it was made here and no lease has had it before.
     pub(crate) fn make_topic(
         &self,
-        lane: usize,
         name: &str,
         shape: &Shape,
         deadline: Deadline,
@@ -99,7 +98,7 @@ impl Connection {
         if is_new { &self.counters.topics_made } else { &self.counters.topics_reused }.add(1);
         loop {
             self.counters.fences.add(1);
-            if let Some(now) = self.topic_now_for(lane, name, deadline)? {
+            if let Some(now) = self.broker.control().topic_now(name, deadline)? {
                 self.saw(&made, name, now.partitions());
                 if !is_new {
                     self.counters.topics_reused_in.add(began.elapsed());

@@ -62,10 +62,9 @@ impl PooledConsumer {
     /// The same; `None` of one that does not exist.
     pub(super) fn ask_if_there(&self) -> impl FnOnce(Deadline) -> Result<Option<TopicNow>> + Send + 'static {
         let connection = Arc::clone(self.lease.lease().connection());
-        let lane = self.lease.lease().hold().lane();
         let (client, topic) = (Arc::clone(&self.client), self.topic.clone());
         move |deadline| {
-            let Some(now) = connection.topic_now_for(lane, topic.name(), deadline)? else { return Ok(None) };
+            let Some(now) = connection.broker().control().topic_now(topic.name(), deadline)? else { return Ok(None) };
             // A client looks for the leader of a partition that it has not heard of only up to a second later.
             let context = client.context();
             if (context.ids().differ(topic.name(), now.id) || !context.knows(now.id, now.ends.len()))

@@ -72,7 +72,7 @@ impl Lease {
         })?;
         if learned.0.fence == Fence::Beginning {
             let shape = self.harness.shape(&spec)?;
-            let make = || self.connection().make_topic(self.hold.lane(), learned.name(), &shape, deadline).map(drop);
+            let make = || self.connection().make_topic(learned.name(), &shape, deadline).map(drop);
             leased.made.get_or_make(deadline, make, || self.late(&spec.logical))?;
         }
         Ok(learned)
@@ -169,7 +169,7 @@ impl Lease {
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
         for name in self.shared_names(spec, &shape)? {
-            let (now, is_new) = self.connection().make_topic(self.hold.lane(), &name, &shape, deadline)?;
+            let (now, is_new) = self.connection().make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone; or an earlier test
             // has added partitions.
             if now.partitions() == shape.partitions {
@@ -178,7 +178,7 @@ impl Lease {
             }
         }
         let name = self.exclusive_name(spec, leased)?;
-        let (now, _) = self.connection().make_topic(self.hold.lane(), &name, &shape, deadline)?;
+        let (now, _) = self.connection().make_topic(&name, &shape, deadline)?;
         Ok(self.got_topic(self.known(&spec.logical, name, false, Fence::Ends(now)), Had::Own))
     }
 

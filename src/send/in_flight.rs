@@ -1,7 +1,6 @@
 //! Records on their way to one topic, waited for in their order.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// come when the next test has begun, which must not be on the same topics.
 pub(super) struct InFlight<'a> {
     lease: &'a Lease,
-    producer: Arc<Producer>,
+    producer: &'a Producer,
     topic: Topic,
     /// Oldest first.
     waiting: VecDeque<Sending>,
@@ -44,7 +43,7 @@ pub(super) struct InFlight<'a> {
 impl<'a> InFlight<'a> {
     pub(super) fn to(lease: &'a Lease, topic: TopicRef) -> Result<Self> {
         let topic = lease.resolve_to_send(topic)?;
-        let producer = lease.connection().producer(lease.hold().lane())?;
+        let producer = lease.connection().producer();
         let (waiting, delivered) = (VecDeque::new(), Vec::new());
         Ok(Self { lease, producer, topic, waiting, bytes: 0, delivered, failed: None, refused: None, full: None })
     }
