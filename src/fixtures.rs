@@ -2,9 +2,9 @@
 
 use rstest::fixture;
 
-use crate::error::OrRaise;
-use crate::guards::{Consumers, Kafka, TopicNames};
+use crate::handles::{Consumers, Kafka, TopicNames};
 use crate::harness::Harness;
+use crate::model::error::OrRaise;
 
 /// A test's Kafka, from the harness that the environment configures.
 ///

@@ -110,65 +110,41 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
-mod account;
 mod broker;
-mod bytes;
-mod closer;
+mod cluster;
 mod config;
-mod connection;
-mod consumer;
-mod environment;
-mod error;
-mod exit_status;
-mod failure;
-mod fault;
-mod faults;
 mod fixtures;
-mod flight;
-mod group;
-mod guards;
+mod handles;
 mod harness;
-mod kept;
-mod lane;
+
 mod lease;
 mod ledger;
-mod names;
-mod own_broker;
-mod pool;
-mod producer;
-mod record;
-mod registry;
+mod model;
 mod report;
-mod send;
-mod stats;
-mod sweep;
-mod topic;
-mod wait;
-mod within;
+mod sync;
 mod worker;
-mod worker_state;
 
 pub use rdkafka;
 
 pub use crate::broker::{Capabilities, pairs};
+pub use crate::cluster::pool::{ConsumerContext, ConsumerRuntime, PoolClient};
 pub use crate::config::{FailureAccount, KeepTopics};
-pub use crate::consumer::PooledConsumer;
-pub use crate::error::{Error, GroupLag, LaggingPartition, PartitionState, ReceiveTimeout, Result};
-pub use crate::failure::{TestError, TestResult};
-pub use crate::faults::Faults;
 pub use crate::fixtures::{consumers, kafka, topic_names};
-pub use crate::group::Group;
-pub use crate::guards::{Consumers, Kafka, TopicNames};
+pub use crate::handles::consumer::PooledConsumer;
+pub use crate::handles::faults::Faults;
+pub use crate::handles::group::Group;
+pub use crate::handles::within::Within;
+pub use crate::handles::{Consumers, Kafka, TopicNames};
 pub use crate::harness::{Harness, HarnessBuilder};
-pub use crate::pool::{ConsumerContext, ConsumerRuntime, PoolClient};
-pub use crate::producer::{Delivery, ProducerRecord};
-pub use crate::record::Record;
+pub use crate::lease::test_result::{TestError, TestResult};
+pub use crate::ledger::sweep::{Swept, sweep};
+pub use crate::model::error::{Error, GroupLag, LaggingPartition, PartitionState, ReceiveTimeout, Result};
+pub use crate::model::ids::{RunId, WorkerId};
+pub use crate::model::producer_record::{Delivery, ProducerRecord};
+pub use crate::model::record::Record;
+pub use crate::model::topic::{Topic, TopicRef, TopicSpec};
 pub use crate::report::Report;
-pub use crate::stats::Stats;
-pub use crate::sweep::{Swept, sweep};
-pub use crate::topic::{Topic, TopicRef, TopicSpec};
-pub use crate::within::Within;
-pub use crate::worker::{RunId, WorkerId};
+pub use crate::report::stats::Stats;
 pub use embedded_kafka::{ApiKey as Request, ErrorCode, Fault};
 
 #[cfg(doctest)]

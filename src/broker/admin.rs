@@ -7,10 +7,10 @@ use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::advice::advice;
-use super::control::{is_passing, is_unknown_topic};
-use super::{Broker, Creation, Shape, code_of};
-use crate::error::{Error, Result};
-use crate::wait::{self, Deadline};
+use super::{Broker, Creation, Shape};
+use crate::model::error::codes::{code_of, is_passing, is_unknown_topic};
+use crate::model::error::{Error, Result};
+use crate::sync::wait::{self, Deadline};
 
 /// How many of a kind one delete request names at most, so that no request grows without bound.
 const BATCH: usize = 500;

@@ -1,6 +1,5 @@
 //! What all clients of this crate share: a context that remembers errors, and configurations that keep secrets.
 
-use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -9,17 +8,8 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::error::{Error, Result};
-
-/// A configuration value that may be a password, a key or a token: its `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(not shown)")
-    }
-}
+use crate::model::error::codes::code_of;
+use crate::model::error::{Error, Result};
 
 /// Remembers what a client reported last, for the message of a wait that fails.
 #[derive(Debug, Default)]
@@ -53,14 +43,6 @@ impl ClientErrors {
         if code_of(&error) != Some(RDKafkaErrorCode::AllBrokersDown) || last.is_none() {
             *last = Some((Instant::now(), error, reason.to_owned()));
         }
-    }
-}
-
-/// The code of an error, which rdkafka leaves out of those of admin calls.
-pub(crate) fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
-    match error {
-        KafkaError::AdminOp(code) => Some(*code),
-        other => other.rdkafka_error_code(),
     }
 }
 
@@ -145,6 +127,7 @@ fn without_values(text: &str, config: &ClientConfig) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::secret::Secret;
     use rdkafka::consumer::BaseConsumer;
 
     fn refused(properties: &[(&str, &str)]) -> String {

@@ -13,10 +13,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::advice::advice;
-use super::client::{self, ClientErrors, code_of};
+use super::client::{self, ClientErrors};
 use super::coordinators::Coordinators;
-use crate::error::{Error, Result};
-use crate::wait::Deadline;
+use crate::model::error::codes::{code_of, is_unknown_topic};
+use crate::model::error::{Error, Result};
+use crate::sync::wait::Deadline;
 
 /// How long to let a broker be between two looks at something that is still coming.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -247,43 +248,6 @@ fn last_error(client: &BaseConsumer<ClientErrors>) -> Option<(KafkaError, String
 fn redact(reason: &str) -> String {
     let reason = reason.split(':').next_back().unwrap_or(reason).trim();
     reason.split('"').step_by(2).collect::<Vec<_>>().join("…")
-}
-
-pub(crate) fn is_unknown_topic(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopicId
-    )
-}
-
-/// Errors that pass by themselves: an election, a broker that restarts, a client that has not connected yet.
-pub(crate) fn is_passing(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::LeaderNotAvailable
-            | RDKafkaErrorCode::NotLeaderForPartition
-            | RDKafkaErrorCode::OffsetNotAvailable
-            | RDKafkaErrorCode::BrokerNotAvailable
-            | RDKafkaErrorCode::ReplicaNotAvailable
-            | RDKafkaErrorCode::NetworkException
-            | RDKafkaErrorCode::RequestTimedOut
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::TimedOutQueue
-            | RDKafkaErrorCode::WaitCache
-            | RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::DestroyBroker
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::WaitingForCoordinator
-            | RDKafkaErrorCode::CoordinatorLoadInProgress
-            | RDKafkaErrorCode::CoordinatorNotAvailable
-            | RDKafkaErrorCode::NotCoordinator
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::FencedLeaderEpoch
-            | RDKafkaErrorCode::UnknownLeaderEpoch
-    )
 }
 
 impl fmt::Debug for Control {

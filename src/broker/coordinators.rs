@@ -9,7 +9,7 @@ use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::client::{self, ClientErrors};
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// Makes the client at the first question about a group; one serves all groups.
 pub(crate) struct Coordinators {

@@ -5,26 +5,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
-use super::client::{ClientErrors, code_of};
-use super::control::{Control, LOOK_AGAIN, Partitions, is_passing, is_unknown_topic, take_in_errors};
+use super::client::ClientErrors;
+use super::control::{Control, LOOK_AGAIN, Partitions, take_in_errors};
 use super::topics::describe;
-use crate::error::Result;
-use crate::wait::Deadline;
-
-/// A topic as its broker has it now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TopicNow {
-    /// Another one of the same name has another; nil where the broker gives its topics none.
-    pub(crate) id: Uuid,
-    /// The end offset of each partition.
-    pub(crate) ends: Vec<i64>,
-}
-
-impl TopicNow {
-    pub(crate) fn partitions(&self) -> i32 {
-        self.ends.len() as i32
-    }
-}
+use crate::model::error::Result;
+use crate::model::error::codes::{code_of, is_passing, is_unknown_topic};
+use crate::model::topic::TopicNow;
+use crate::sync::wait::Deadline;
 
 impl Control {
     /// A topic of which every partition has a leader, as it is now: its partitions are asked for, then one request per broker for

@@ -10,9 +10,10 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::coordinators::Asking;
 use super::native::{self, Native, text};
-use super::{Control, code_of, codes, is_passing, is_unknown_topic};
-use crate::error::Result;
-use crate::wait::Deadline;
+use super::{Control, codes};
+use crate::model::error::Result;
+use crate::model::error::codes::{code_of, is_passing, is_unknown_topic};
+use crate::sync::wait::Deadline;
 
 /// A topic's partition with an offset: a fence, or what a group has committed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,7 @@ mod control;
 mod coordinators;
 mod end_offsets;
 mod groups;
-mod java;
 mod native;
-mod properties;
 mod service;
 mod topics;
 
@@ -23,15 +21,15 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 
 pub(crate) use self::advice::advice;
-pub(crate) use self::client::{ClientErrors, Secret, code_of, create as create_client};
-pub(crate) use self::control::{Control, is_passing, is_unknown_topic};
-pub(crate) use self::end_offsets::TopicNow;
+pub(crate) use self::client::{ClientErrors, create as create_client};
+pub(crate) use self::control::Control;
 pub(crate) use self::groups::PartitionOffset;
-pub(crate) use self::properties::{Property, is_of_connection, read as read_properties};
 pub(crate) use self::service::Role;
 pub use self::service::pairs;
 
-use crate::error::{Error, Result};
+use crate::config::java;
+use crate::config::properties::Property;
+use crate::model::error::{Error, Result};
 
 /// What a broker can do: what a test that depends on it asks for, and not which kind of broker it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

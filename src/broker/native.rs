@@ -8,7 +8,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::codes;
-use crate::wait::Deadline;
+use crate::sync::wait::Deadline;
 
 /// A native object that is destroyed with its owner.
 pub(super) struct Native<T> {

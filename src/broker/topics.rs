@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::codes;
 use super::native::{self, Native};
-use crate::wait::Deadline;
+use crate::sync::wait::Deadline;
 
 /// A topic of which every partition has a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

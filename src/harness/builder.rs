@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Harness, HarnessInner};
-use crate::broker::Secret;
+use crate::config::environment::Environment;
 use crate::config::{Config, FailureAccount, KeepTopics, Settings};
-use crate::environment::Environment;
-use crate::error::Result;
+use crate::model::error::Result;
+use crate::model::secret::Secret;
 use crate::report::Report;
 
 /// Configures a [`Harness`]; what it leaves out is taken from the environment, and else the default.

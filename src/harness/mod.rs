@@ -1,18 +1,17 @@
 //! A harness: one configuration, one broker, its workers and its pool.
 
 mod builder;
-pub(crate) mod inner;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 pub use self::builder::HarnessBuilder;
-use self::inner::HarnessInner;
-use crate::error::{OrRaise, Result};
-use crate::guards::Kafka;
+use crate::cluster::lazy::HarnessInner;
+use crate::handles::Kafka;
 use crate::lease::Lease;
-use crate::stats::Stats;
-use crate::sweep::{self, Swept};
+use crate::ledger::sweep::{self, Swept};
+use crate::model::error::{OrRaise, Result};
+use crate::report::stats::Stats;
 
 /// One configuration with its own broker connection, workers and pool; for tests that need other than the default one.
 ///
@@ -142,10 +141,10 @@ impl Harness {
         Lease::detached(&self.inner).map(Kafka::new)
     }
 
-    /// Deletes what dead runs have left on its cluster: [`sweep`](crate::sweep()), with this harness's configuration.
+    /// Deletes what dead runs have left on its cluster: [`sweep`](crate::ledger::sweep()), with this harness's configuration.
     ///
     /// # Errors
-    /// As [`sweep`](crate::sweep()).
+    /// As [`sweep`](crate::ledger::sweep()).
     pub fn sweep(&self) -> Result<Swept> {
         sweep::with_config(self.inner.config()?)
     }

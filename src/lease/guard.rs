@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Lease;
-use crate::names::Names;
+use crate::worker::names::Names;
 
 /// What every fixture and consumer of a test holds; when the last is dropped the lease ends.
 pub(crate) struct LeaseGuard(pub(super) Arc<Lease>);

@@ -1,7 +1,11 @@
 //! One test's hold on a worker: its names, its fences, and what it has learned of its own failure.
 
+pub(crate) mod failure_report;
 mod guard;
+pub(crate) mod held_lane;
+mod panic_hook;
 mod telling;
+pub(crate) mod test_result;
 mod topics;
 
 use std::cell::RefCell;
@@ -11,20 +15,19 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 pub(crate) use self::guard::LeaseGuard;
-use self::telling::tell_of_this_thread;
+use self::held_lane::HeldLane;
 use self::topics::LeasedTopic;
-use crate::account::{LeasedGroup, Read};
+use crate::cluster::Connection;
+use crate::cluster::lazy::HarnessInner;
+use crate::cluster::private_broker::OwnBroker;
+use crate::cluster::process::PROCESS;
 use crate::config::FailureAccount;
-use crate::connection::Connection;
-use crate::error::{Error, Result};
-use crate::failure;
-use crate::harness::inner::HarnessInner;
-use crate::lane::{self, Hold};
-use crate::names::Names;
-use crate::own_broker::OwnBroker;
+use crate::lease::failure_report::{LeasedGroup, Read};
+use crate::model::error::{Error, Result};
+use crate::model::topic::LeaseId;
 use crate::report::{Trace, Waiting};
-use crate::topic::LeaseId;
-use crate::wait::Deadline;
+use crate::sync::wait::Deadline;
+use crate::worker::names::Names;
 
 thread_local! {
     /// The leases of the test that runs on this thread, one per harness.
@@ -38,7 +41,7 @@ pub(crate) struct Lease {
     shared: Arc<Connection>,
     /// Which broker it runs on, settled by the first thing that depends on it.
     settled: OnceLock<Settled>,
-    hold: Arc<Hold>,
+    hold: Arc<HeldLane>,
     names: Names,
     topics: Mutex<HashMap<String, Arc<LeasedTopic>>>,
     groups: Mutex<Vec<LeasedGroup>>,
@@ -74,8 +77,8 @@ impl Lease {
                 return Ok(guard);
             }
         }
-        failure::watch_panics(tell_of_this_thread);
-        let lease = Self::begin(harness, Hold::of_this_thread)?;
+        panic_hook::install();
+        let lease = Self::begin(harness, HeldLane::of_this_thread)?;
         let _ = OF_THREAD.try_with(|leases| {
             let mut leases = leases.borrow_mut();
             leases.retain(|lease| lease.strong_count() > 0);
@@ -86,10 +89,10 @@ impl Lease {
 
     /// A lease that no thread has: on a lane of its own, and never shared.
     pub(crate) fn detached(harness: &Arc<HarnessInner>) -> Result<LeaseGuard> {
-        Self::begin(harness, Hold::detached).map(LeaseGuard)
+        Self::begin(harness, HeldLane::detached).map(LeaseGuard)
     }
 
-    fn begin(harness: &Arc<HarnessInner>, take_hold: impl FnOnce() -> Arc<Hold>) -> Result<Arc<Self>> {
+    fn begin(harness: &Arc<HarnessInner>, take_hold: impl FnOnce() -> Arc<HeldLane>) -> Result<Arc<Self>> {
         let config = harness.config()?;
         let connection = harness.connection()?;
         let hold = take_hold();
@@ -174,7 +177,7 @@ impl Lease {
         &self.shared
     }
 
-    pub(crate) fn hold(&self) -> &Hold {
+    pub(crate) fn hold(&self) -> &HeldLane {
         &self.hold
     }
 
@@ -222,7 +225,7 @@ impl Lease {
         let (lane, generation) = (self.hold.lane(), self.names.generation);
         self.hold.lease_ended(move |failed| {
             // A later lease on its thread may have moved the lane on before this one ended.
-            let failed = failed || lane::generation_of(lane) > generation;
+            let failed = failed || PROCESS.workers.lanes.generation_of(lane) > generation;
             if let Some(trace) = trace {
                 trace.decided(failed);
             }

@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, TryLockError};
 
+use super::held_lane;
 use super::{Lease, of_this_thread};
-use crate::account::{self, Facts, LeasedGroup, Read};
 use crate::config::FailureAccount;
-use crate::lane;
-use crate::topic::Topic;
+use crate::lease::failure_report::{self, Facts, LeasedGroup, Read};
+use crate::model::topic::Topic;
 
 impl Lease {
     /// A group that is about to be made, for the account of a failure, and to be deleted when the lease is over.
@@ -60,9 +60,9 @@ impl Lease {
     pub(super) fn tell(&self) {
         let Some(facts) = self.facts() else { return };
         if self.hold.has_failed() {
-            account::print(&account::tell(facts));
+            failure_report::print(&failure_report::tell(facts));
         } else {
-            self.hold.keep_untold(move || account::tell(facts));
+            self.hold.keep_untold(move || failure_report::tell(facts));
         }
     }
 }
@@ -73,8 +73,8 @@ const MOST_READS: usize = 16;
 /// The accounts of this thread's test that no drop of its fixtures on this thread will tell: those of leases that have
 /// ended, and of leases whose fixtures were moved to another thread.
 pub(super) fn tell_of_this_thread() -> String {
-    let untold = lane::untold_of_this_thread().into_iter().map(|telling| telling());
+    let untold = held_lane::untold_of_this_thread().into_iter().map(|telling| telling());
     let alive = of_this_thread();
     let moved = alive.iter().filter(|lease| lease.hold.was_used_elsewhere());
-    untold.chain(moved.filter_map(|lease| lease.facts()).map(account::tell)).collect()
+    untold.chain(moved.filter_map(|lease| lease.facts()).map(failure_report::tell)).collect()
 }

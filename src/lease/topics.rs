@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Lease;
 use crate::broker::Shape;
-use crate::error::{Error, Result};
-use crate::flight::Flight;
+use crate::cluster::process::PROCESS;
+use crate::model::error::{Error, Result};
+use crate::model::topic::{Fence, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::report::Had;
-use crate::topic::{Fence, Topic, TopicParts, TopicRef, TopicSpec};
-use crate::wait::Deadline;
-use crate::worker_state::next_exclusive;
+use crate::sync::flight::Flight;
+use crate::sync::wait::Deadline;
 
 /// What a lease knows of one logical topic.
 pub(super) struct LeasedTopic {
@@ -199,7 +199,7 @@ impl Lease {
         if let Some(name) = leased.exclusive.get() {
             return Ok(name.clone());
         }
-        let name = self.names.exclusive_topic(&spec.logical, next_exclusive())?;
+        let name = self.names.exclusive_topic(&spec.logical, PROCESS.workers.next_exclusive())?;
         Ok(leased.exclusive.get_or_init(|| name).clone())
     }
 

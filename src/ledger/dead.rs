@@ -11,7 +11,7 @@ use super::file::{Claim, LedgerFile};
 use super::owner::{Life, Owner, ProcessMark, left_alone};
 use super::record::{self, Header, Unreadable};
 use super::{Folder, Ledger, folder};
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// A request that a process sent before it was killed may be served so much later; what is not there before that may
 /// still come.

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::book::Book;
 use super::folder::{self, unusable};
 use super::record::{self, Header, Record, Unreadable};
-use crate::error::Result;
-use crate::fault;
+use crate::model::error::Result;
+use crate::sync::fault_point;
 
 /// A kill can cut a write only where it crosses a page: no line does, as long as it fits into one.
 const PAGE: usize = 4096;
@@ -57,7 +57,7 @@ impl LedgerFile {
             if let Some(folder) = path.parent() {
                 folder::sync_folder(folder)?;
             }
-            fault::point("header");
+            fault_point::point("header");
             Ok(Claim::Ours(Box::new(opened), header.clone()))
         };
         open().map_err(|error| unusable(path, "write the ledger file", error))
@@ -141,7 +141,7 @@ impl LedgerFile {
 
     /// Removes the file, which nobody else has as long as we hold its lock.
     pub(super) fn remove(&self) {
-        fault::point("remove");
+        fault_point::point("remove");
         if folder::is_at(&self.lock().file, &self.path) {
             let _ = std::fs::remove_file(&self.path);
         }

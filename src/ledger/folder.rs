@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 
 /// Where the state of a process goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

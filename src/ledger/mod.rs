@@ -13,6 +13,7 @@ mod folder;
 mod line;
 mod owner;
 mod record;
+pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,7 @@ pub(crate) use self::owner::{Owner, ProcessMark, note_parent};
 use self::record::Record;
 pub(crate) use self::record::{Header, Numbers, Unreadable};
 use crate::broker::Shape;
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// Something that is about to be made.
 #[derive(Debug)]
@@ -150,23 +151,23 @@ impl Ledger for LedgerFile {
         };
         let written = self.append(&[record], safe);
         written.map_err(|error| folder::unusable(self.path(), "write the ledger file", error))?;
-        crate::fault::point("written");
+        crate::sync::fault_point::point("written");
         Ok(())
     }
 
     fn made(&self, topic: &str, partitions: i32) {
-        crate::fault::point("made");
+        crate::sync::fault_point::point("made");
         // Without it the next one asks the broker again.
         let _ = self.append(&[Record::Made { name: topic.to_owned(), partitions }], false);
     }
 
     fn forget(&self, topics: &[String], groups: &[String]) {
-        crate::fault::point("deleted");
+        crate::sync::fault_point::point("deleted");
         let topics = topics.iter().map(|name| Record::TopicGone { name: name.clone() });
         let groups = groups.iter().map(|name| Record::GroupGone { name: name.clone() });
         // What is not forgotten is deleted again, which changes nothing.
         let _ = self.append(&topics.chain(groups).collect::<Vec<_>>(), false);
-        crate::fault::point("forgotten");
+        crate::sync::fault_point::point("forgotten");
     }
 
     fn topics(&self) -> Vec<BookedTopic> {
@@ -198,7 +199,7 @@ impl WorkerLedger for LedgerFile {
     }
 
     fn close(&self, generation: u32, numbers: Numbers) {
-        crate::fault::point("close");
+        crate::sync::fault_point::point("close");
         // Without it the next process begins in a fresh generation.
         let _ = self.append(&[Record::Closed { generation, numbers }], false);
     }

@@ -9,7 +9,7 @@ use std::str::SplitWhitespace;
 use std::time::Duration;
 
 use super::run::{Block, Had, LeaseNote, Run, TopicNote};
-use crate::stats::Stats;
+use crate::report::stats::Stats;
 
 /// How a page of ours begins; a file that begins otherwise is somebody else's.
 pub(super) const BEGINNING: &str = "<!doctype html>\n<!-- rstest-kafka report 1\n";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::run::Run;
 use super::{data, page, runner};
-use crate::wait::Deadline;
+use crate::sync::wait::Deadline;
 
 /// More than a full page ever has.
 const LONGEST: u64 = 64 * 1024 * 1024;

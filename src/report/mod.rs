@@ -11,6 +11,7 @@ mod page;
 mod recorder;
 mod run;
 mod runner;
+pub(crate) mod stats;
 mod summary;
 mod table;
 mod waiting;

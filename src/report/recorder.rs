@@ -9,8 +9,8 @@ use super::file;
 use super::run::{Had, LeaseNote, Moment, Run, TopicNote};
 use super::{Closing, runner};
 use crate::config::Config;
-use crate::stats::Counters;
-use crate::wait::Deadline;
+use crate::report::stats::Counters;
+use crate::sync::wait::Deadline;
 
 /// How much of one lease is noted; what is beyond is in its sums alone.
 const MOST_TOPICS: usize = 16;

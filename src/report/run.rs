@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Closing;
-use crate::stats::Stats;
+use crate::report::stats::Stats;
 
 /// How many leases stand on a page one by one; failed ones beyond it have some room of their own.
 const MOST_LEASES: usize = 2_000;

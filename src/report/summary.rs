@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::stats::Stats;
+use crate::report::stats::Stats;
 
 /// A duration as a person reads it: `0.4 ms`, `37.2 ms`, `1.24 s`.
 pub(crate) struct Took(pub(crate) Duration);

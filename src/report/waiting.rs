@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::recorder::Trace;
-use crate::stats::Counters;
+use crate::report::stats::Counters;
 
 /// A test waits for as long as this lives, also if its future is dropped half way.
 pub(crate) struct Waiting {

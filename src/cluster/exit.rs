@@ -1,0 +1,108 @@
+//! The end of a connection: everything closed and deleted at once, and what was left behind.
+
+use super::process::PROCESS;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Connection;
+use super::topics::MadeTopic;
+use crate::cluster::pool::{self, PoolClient};
+use crate::sync::kept::keep;
+use crate::sync::wait::Deadline;
+use crate::worker::state::WorkerState;
+
+/// What was left behind when a connection was closed, for a message.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOver {
+    pub(crate) broker: String,
+    /// Topics and groups that could not be deleted, with the reason.
+    pub(crate) undeleted: Vec<(String, String)>,
+    /// Topics that were kept on purpose.
+    pub(crate) kept: Vec<String>,
+    pub(crate) unclosed_consumers: usize,
+    pub(crate) closed_consumers: usize,
+    pub(crate) deleted_topics: usize,
+    pub(crate) deleted_groups: usize,
+}
+
+impl Connection {
+    /// At exit: closes every consumer and deletes every topic and group, at once, within the deadline.
+    pub(crate) fn close_at_exit(&self, deadline: Deadline) -> LeftOver {
+        self.closing.store(true, Ordering::SeqCst);
+        self.ended_groups.stop();
+        // None of these may run its own Drop, which has no deadline: the process takes the memory.
+        keep((self.closer.take_waiting(), self.pool.take_all()));
+        let open: Vec<Arc<PoolClient>> = self.open.iter().filter_map(|client| client.value().upgrade()).collect();
+        let to_close = open.len();
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| pool::close_all_at_exit(open, deadline));
+            if let Some(sweeping) = &self.sweeping {
+                scope.spawn(move || sweeping.stop(deadline));
+            }
+            let mut left = self.delete_all(deadline);
+            left.unclosed_consumers = closing.join().unwrap_or(0);
+            left.closed_consumers = to_close - left.unclosed_consumers;
+            left
+        })
+    }
+
+    /// Leaves what is to be deleted at exit to another connection to the same broker.
+    pub(crate) fn hand_over_to(&self, heir: &Self) {
+        for entry in &self.topics {
+            heir.topics.entry(entry.key().clone()).or_insert_with(|| Arc::clone(entry.value()));
+        }
+        for group in self.groups.iter() {
+            heir.groups.insert(group.key().clone());
+        }
+    }
+
+    fn delete_all(&self, deadline: Deadline) -> LeftOver {
+        let mut left = LeftOver { broker: self.broker.name().to_owned(), ..LeftOver::default() };
+        // What ends with the process takes its topics and groups along.
+        let outlives = self.broker.capabilities().outlives_process;
+        let kept = |made: &MadeTopic| self.keeps_topics(made.of_failed_lease.load(Ordering::Relaxed));
+        let state = self.state.as_deref();
+        let (mut topics, mut in_doubt) = (Vec::new(), Vec::new());
+        let generation = PROCESS.workers.lanes.latest_generation();
+        let is_handed_on = |topic: &str| state.is_some_and(|state| state.hands_on(topic, generation));
+        for entry in self.topics.iter().filter(|entry| !is_handed_on(entry.key())) {
+            if kept(entry.value()) { &mut left.kept } else { &mut topics }.push(entry.key().clone());
+            if entry.value().in_doubt.load(Ordering::SeqCst) {
+                in_doubt.push((entry.key().clone(), String::new()));
+            }
+        }
+        if !outlives {
+            left.kept.clear();
+        }
+        let inherited = state.map(WorkerState::take_inherited).unwrap_or_default();
+        topics.extend(inherited.topics.iter().filter(|name| !self.topics.contains_key(*name)).cloned());
+        if outlives && !topics.is_empty() {
+            let mut undeleted = self.broker.delete_topics(&topics, deadline);
+            let again = topics
+                .iter()
+                .filter(|name| self.topics.get(*name).is_some_and(|made| made.deleted.load(Ordering::SeqCst)));
+            left.deleted_topics = topics.len().saturating_sub(undeleted.len() + again.count());
+            self.counters.topics_deleted.add(left.deleted_topics);
+            let refused = |name: &String| self.topics.get(name).is_some_and(|made| made.refused.load(Ordering::SeqCst));
+            undeleted.retain(|(name, _)| !refused(name));
+            // One that may still come is left to the next run's sweep.
+            in_doubt.extend(undeleted.iter().cloned());
+            self.forget_topics(&topics, &in_doubt);
+            left.undeleted.extend(undeleted);
+        }
+        let mut groups: Vec<String> = self.groups.iter().map(|group| group.key().clone()).collect();
+        groups.extend(inherited.groups);
+        if outlives && !groups.is_empty() {
+            let undeleted = self.broker.delete_groups(&groups, deadline);
+            groups.retain(|name| !undeleted.iter().any(|(other, _)| other == name));
+            left.deleted_groups = groups.len();
+            self.counters.groups_deleted.add(left.deleted_groups);
+            left.undeleted.extend(undeleted);
+        }
+        if let Some(state) = state {
+            state.forget(&left.kept, &groups);
+        }
+        left.kept.sort();
+        left
+    }
+}

@@ -1,0 +1,174 @@
+//! A broker that is connected, and everything that a harness has open and made on it.
+
+mod at_exit;
+mod consumers;
+mod exit;
+mod groups;
+pub(crate) mod lazy;
+pub(crate) mod pool;
+pub(crate) mod private_broker;
+pub(crate) mod process;
+pub(crate) mod producer;
+mod topics;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use dashmap::{DashMap, DashSet};
+
+pub(crate) use self::exit::LeftOver;
+use self::groups::EndedGroups;
+use self::process::PROCESS;
+use self::topics::{MadeTopic, reusable};
+use crate::broker::Broker;
+use crate::cluster::pool::{IdleConsumer, Pool, PoolClient};
+use crate::cluster::producer::Producer;
+use crate::config::{Config, KeepTopics};
+use crate::ledger::Entry;
+use crate::ledger::sweep::Sweeping;
+use crate::model::error::Result;
+use crate::model::ids::WorkerId;
+use crate::report::stats::{Counters, Stats};
+use crate::report::{self, Recorder, Report};
+use crate::sync::closer::Closer;
+use crate::sync::flight::Flight;
+use crate::sync::wait::Deadline;
+use crate::worker::state::WorkerState;
+
+/// What one harness has open on its broker.
+pub(crate) struct Connection {
+    broker: Arc<Broker>,
+    producer: Arc<Producer>,
+    pool: Pool<Arc<IdleConsumer>>,
+    /// Every consumer that is not closed, also those that a test holds or has leaked: exit closes them too.
+    open: DashMap<u64, Weak<PoolClient>>,
+    closer: Closer<Arc<PoolClient>>,
+    topics: DashMap<String, Arc<MadeTopic>>,
+    groups: DashSet<String>,
+    ended_groups: Arc<EndedGroups>,
+    /// By topic, how many groups of its pooled consumers had members, and were left for a new one.
+    groups_left: DashMap<Arc<str>, u32>,
+    /// Those of the harness: a connection of one lease counts into the same.
+    counters: Arc<Counters>,
+    /// Where a page is to be drawn of what its leases do.
+    recorder: Option<Arc<Recorder>>,
+    warm: Flight<()>,
+    next_consumer: AtomicU64,
+    closing: AtomicBool,
+    keep_topics: KeepTopics,
+    worker_id: WorkerId,
+    /// What the process leaves behind when it is killed; `None` on a broker that ends with it.
+    state: Option<Arc<WorkerState>>,
+    sweeping: Option<Sweeping>,
+}
+
+impl Connection {
+    /// A connection to the broker, which fails within the deadline if it does not answer.
+    pub(crate) fn open(broker: Arc<Broker>, config: &Config, deadline: Deadline) -> Result<Self> {
+        let (mut state, mut sweeping) = (None, None);
+        if broker.capabilities().outlives_process {
+            let cluster_id = broker.control().cluster_id(deadline)?;
+            let (opened, is_new) = PROCESS.workers.state_on(&cluster_id, broker.bootstrap_servers(), config)?;
+            sweeping = is_new.then(|| Sweeping::start(&broker, &cluster_id, config)).flatten();
+            state = Some(opened);
+        }
+        let counters = Arc::new(Counters::default());
+        let recorder = match &config.report {
+            Report::Html(path) => Some(report::recorder(path, config, &counters, broker.name())),
+            _ => None,
+        };
+        Self::to(broker, config, state, sweeping, (counters, recorder), deadline)
+    }
+
+    /// A connection of one lease to an embedded broker of its own; it counts into the harness's counters.
+    pub(crate) fn of_one_lease(
+        broker: &Arc<Broker>,
+        config: &Config,
+        harness: &Self,
+        deadline: Deadline,
+    ) -> Result<Self> {
+        let broker = Arc::clone(broker);
+        let told = (Arc::clone(&harness.counters), harness.recorder.clone());
+        Self::to(broker, config, None, None, told, deadline)
+    }
+
+    fn to(
+        broker: Arc<Broker>,
+        config: &Config,
+        state: Option<Arc<WorkerState>>,
+        sweeping: Option<Sweeping>,
+        (counters, recorder): (Arc<Counters>, Option<Arc<Recorder>>),
+        deadline: Deadline,
+    ) -> Result<Self> {
+        let producer = Arc::new(Producer::new(Arc::clone(&broker), config.timeout)?);
+        Ok(Self {
+            producer,
+            pool: Pool::new(config.max_idle_consumers),
+            open: DashMap::new(),
+            closer: Closer::new(),
+            topics: reusable(state.as_deref(), deadline),
+            groups: DashSet::new(),
+            ended_groups: Arc::default(),
+            groups_left: DashMap::new(),
+            counters,
+            recorder,
+            broker,
+            warm: Flight::default(),
+            next_consumer: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            keep_topics: config.keep_topics,
+            worker_id: state.as_ref().map_or(&config.worker_id, |state| state.worker_id()).clone(),
+            state,
+            sweeping,
+        })
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// The id of the worker whose lanes its leases have.
+    pub(crate) fn worker_id(&self) -> &WorkerId {
+        &self.worker_id
+    }
+
+    /// The producer that all lanes share.
+    ///
+    /// One is enough: on an embedded broker it was faster than one for every two lanes, and on Apache Kafka a suite of 8 lanes
+    /// lost a tenth with it.
+    pub(crate) fn producer(&self) -> &Producer {
+        &self.producer
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.counters.snapshot(PROCESS.workers.lanes.used(), self.pool.len())
+    }
+
+    /// Writes down what is about to be made, for whoever sweeps if this process is killed.
+    fn record(&self, entry: &Entry<'_>) -> Result<()> {
+        self.state.as_ref().map_or(Ok(()), |state| state.record(entry))
+    }
+
+    pub(crate) fn next_group(&self) -> u64 {
+        PROCESS.workers.next_group()
+    }
+
+    /// Writes a group down that is about to be made.
+    pub(crate) fn record_group(&self, group: &str) -> Result<()> {
+        self.record(&Entry::Group(group))?;
+        self.groups.insert(group.to_owned());
+        Ok(())
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,287 @@
+//! A producer that lanes share.
+
+mod polled;
+mod tasks;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use rdkafka::ClientConfig;
+use rdkafka::bindings as rdsys;
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext};
+
+use self::polled::Polled;
+pub(crate) use self::polled::Who;
+use crate::broker::{Broker, ClientErrors, Role, advice, create_client};
+use crate::model::error::{Error, Result};
+use crate::model::producer_record::{Delivery, ProducerRecord};
+use crate::model::record::time_of;
+use crate::sync::wait::Deadline;
+
+type Outcome = Result<Delivery, Undelivered>;
+type Native = Polled<Deliveries>;
+
+/// Hands each delivery report to the one who waits for it.
+#[derive(Default)]
+struct Deliveries {
+    errors: ClientErrors,
+    /// Whether its producer has been given a connection before its first record.
+    is_connected: AtomicBool,
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.errors.remember(error, reason);
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Deliveries {
+    type DeliveryOpaque = Box<oneshot::Sender<Outcome>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, report: Self::DeliveryOpaque) {
+        let outcome = match result {
+            Ok(message) => {
+                // What was reported before explains no failure after it.
+                self.errors.forget();
+                Ok(Delivery {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    time: time_of(message.timestamp()),
+                })
+            }
+            Err((error, message)) => {
+                // SAFETY: the message is valid as long as `message`.
+                let status = unsafe { rdsys::rd_kafka_message_status(message.ptr()) };
+                // Of one whose time ran out in the queue it is certain that it does not arrive. All of them count the same: which
+                // it was is a matter of milliseconds.
+                let may_arrive = status != rdsys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+                    || error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut);
+                Err(Undelivered { error: error.clone(), may_arrive })
+            }
+        };
+        // Who gave up waiting has dropped the other end.
+        let _ = report.send(outcome);
+    }
+}
+
+/// How long the first record of a producer waits for a connection; after that it waits in the producer's queue.
+const CONNECT: Duration = Duration::from_millis(100);
+
+/// How long a record for a partition that its client has not heard of waits for the broker to say whether there is one.
+const ASK_FOR_PARTITIONS: Duration = Duration::from_secs(1);
+
+/// Why a record was not delivered.
+#[derive(Debug)]
+pub(crate) struct Undelivered {
+    pub(crate) error: KafkaError,
+    /// Whether the broker may have it nevertheless, or get it still.
+    pub(crate) may_arrive: bool,
+}
+
+/// What of a record the limits are about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct About {
+    pub(crate) size: usize,
+    partition: Option<i32>,
+}
+
+impl About {
+    pub(crate) fn of(record: &ProducerRecord) -> Self {
+        Self { size: record.size(), partition: record.partition }
+    }
+}
+
+/// Who refused a record: both have limits, and the same codes for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Client,
+    Broker,
+}
+
+/// A record in the producer's queue; its delivery is still to be waited for.
+pub(crate) struct Sending {
+    report: oneshot::Receiver<Outcome>,
+    pub(crate) about: About,
+    /// In whose queue its report will be.
+    native: Arc<Native>,
+}
+
+impl Sending {
+    /// What became of the record.
+    pub(crate) async fn outcome(&mut self, who: Who) -> Outcome {
+        let Self { report, native, .. } = self;
+        let canceled = |oneshot::Canceled| Err(Undelivered { error: KafkaError::Canceled, may_arrive: true });
+        native.wait(who, report).await.unwrap_or_else(canceled)
+    }
+}
+
+/// The shared producer: idempotent, so that a retry after a lost connection never doubles a test's message.
+pub(crate) struct Producer {
+    native: Mutex<Arc<Native>>,
+    broker: Arc<Broker>,
+    config: ClientConfig,
+}
+
+impl Producer {
+    pub(crate) fn new(broker: Arc<Broker>, timeout: Duration) -> Result<Self> {
+        let config = config(&broker, timeout);
+        let native = Mutex::new(Arc::new(make(&config, broker.name())?));
+        Ok(Self { native, broker, config })
+    }
+
+    fn native(&self) -> Arc<Native> {
+        Arc::clone(&self.native.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a record into the queue; it is on its way at once.
+    pub(crate) fn enqueue(&self, topic: &str, record: &ProducerRecord) -> Result<Sending, KafkaError> {
+        let (sender, report) = oneshot::channel();
+        let native = self.native();
+        if !native.producer().context().is_connected.swap(true, Ordering::Relaxed) {
+            connect(&native, topic);
+        }
+        let headers = record.headers.iter().fold(None, |headers: Option<OwnedHeaders>, (key, value)| {
+            Some(headers.unwrap_or_default().insert(Header { key, value: value.as_ref() }))
+        });
+        let base = BaseRecord::<[u8], [u8], _> {
+            topic,
+            partition: record.partition,
+            payload: record.value.as_deref(),
+            key: record.key.as_deref(),
+            timestamp: record.millis(),
+            headers,
+            delivery_opaque: Box::new(sender),
+        };
+        // What is acknowledged makes room in the queue only once its report is taken out.
+        native.take_out();
+        let sent = match native.producer().send(base) {
+            Err((error, base))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition)
+                    && has_partition(&native, topic, base.partition) =>
+            {
+                native.producer().send(base)
+            }
+            sent => sent,
+        };
+        match sent {
+            Ok(()) => Ok(Sending { report, about: About::of(record), native }),
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// A record was refused, or its time ran out.
+    pub(crate) fn failed(&self, topic: &str, error: KafkaError, by: By, about: &About) -> Error {
+        self.replace_if_broken(&self.native());
+        let About { size, partition } = about;
+        let advice = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageTimedOut) => {
+                let allowed = self.config.get("message.timeout.ms").unwrap_or_default();
+                format!("no acknowledgement within message.timeout.ms ({allowed}) of the client{}", self.last_error())
+            }
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) if by == By::Client => {
+                let limit = self.config.get("message.max.bytes").unwrap_or("1000000");
+                format!(
+                    "the record has {size} bytes, and message.max.bytes of the client is {limit}: raise it with \
+                     Harness::builder().property(\"message.max.bytes\", …), and for more than 1 MiB the topic's limit with \
+                     TopicSpec::config(\"max.message.bytes\", …)"
+                )
+            }
+            Some(code @ (RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)) => {
+                format!("the broker refused the record of {size} bytes, or those beside it: {}", advice(code))
+            }
+            Some(RDKafkaErrorCode::UnknownPartition) => match partition {
+                Some(partition) => format!("the topic has no partition {partition}"),
+                None => "the topic has no such partition".to_owned(),
+            },
+            Some(code) => advice(code).to_owned(),
+            None => "the client was closed".to_owned(),
+        };
+        let action = format!("send to topic {topic:?}");
+        Error::Broker { action, broker: self.broker.name().to_owned(), advice, source: Some(error) }
+    }
+
+    /// No acknowledgement came in time, and so many of those that were sent wait for one.
+    pub(crate) fn timed_out(&self, topic: &str, allowed: Duration, (waiting, sent): (usize, usize)) -> Error {
+        self.native().take_out();
+        let how_many = if sent > 1 { format!(" for {waiting} of {sent} records") } else { String::new() };
+        Error::Broker {
+            action: format!("send to topic {topic:?}"),
+            broker: self.broker.name().to_owned(),
+            advice: format!("no acknowledgement within {allowed:?}{how_many}{}", self.last_error()),
+            source: Some(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut)),
+        }
+    }
+
+    fn last_error(&self) -> String {
+        let last = self.native().producer().context().errors.last();
+        last.map(|(_, reason)| format!(" (last: {reason})")).unwrap_or_default()
+    }
+
+    /// A producer with a fatal error refuses everything from then on; the other lanes shall not meet that.
+    fn replace_if_broken(&self, broken: &Arc<Native>) {
+        if broken.producer().client().fatal_error().is_none() {
+            return;
+        }
+        if let Ok(fresh) = make(&self.config, self.broker.name()) {
+            let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = Arc::ptr_eq(&native, broken).then(|| std::mem::replace(&mut *native, Arc::new(fresh)));
+            drop(native);
+            drop(old);
+        }
+    }
+}
+
+/// Waits a moment for a connection, so that librdkafka asks for the producer id that it numbers its records by.
+///
+/// librdkafka asks for the id when metadata arrive, if a broker is connected then, and otherwise every 500 ms
+/// (`rd_kafka_idemp_pid_fsm`). The first metadata come from the bootstrap address, whose connection librdkafka closes as soon as it
+/// knows the brokers. On a busy machine the id was then missing, and the first record waited for 450 ms.
+fn connect(native: &Native, topic: &str) {
+    let deadline = Deadline::after(CONNECT);
+    while !deadline.has_passed() {
+        match native.producer().client().fetch_metadata(Some(topic), deadline.remaining()) {
+            // The bootstrap address has a negative id.
+            Ok(metadata) if metadata.orig_broker_id() < 0 => {}
+            _ => return,
+        }
+    }
+}
+
+/// Whether the broker has a partition that the client has not heard of: one that was added since. The client has then, too.
+fn has_partition(native: &Native, topic: &str, partition: Option<i32>) -> bool {
+    let metadata = native.producer().client().fetch_metadata(Some(topic), ASK_FOR_PARTITIONS);
+    let topics = metadata.as_ref().map(|metadata| metadata.topics()).unwrap_or_default();
+    topics.iter().flat_map(|topic| topic.partitions()).any(|found| Some(found.id()) == partition)
+}
+
+fn config(broker: &Broker, timeout: Duration) -> ClientConfig {
+    let mut config = broker.own_client_config(Role::Producer);
+    for (key, value) in [
+        ("client.id", "rstest-kafka-producer"),
+        ("enable.idempotence", "true"),
+        ("linger.ms", "0"),
+        ("message.timeout.ms", &timeout.as_millis().to_string()),
+    ] {
+        if config.get(key).is_none() {
+            config.set(key, value);
+        }
+    }
+    config
+}
+
+fn make(config: &ClientConfig, broker: &str) -> Result<Native> {
+    let producer: BaseProducer<Deliveries> = create_client(config, Deliveries::default(), "producer", broker)?;
+    Ok(Polled::new(producer))
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("broker", &self.broker.name()).finish_non_exhaustive()
+    }
+}

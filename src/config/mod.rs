@@ -1,0 +1,419 @@
+//! Settings: the builder first, then the environment, which is an argument, then the default.
+
+pub(crate) mod environment;
+mod identity;
+pub(crate) mod java;
+pub(crate) mod properties;
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub(crate) use self::identity::NextestRun;
+use self::properties::{Property, is_of_connection};
+use crate::config::environment::Environment;
+use crate::ledger::StateDir;
+use crate::model::error::{Error, Result};
+use crate::model::ids::{RunId, WorkerId};
+use crate::model::name_part::{self, NamePart};
+use crate::report::Report;
+
+/// When topics outlive the process that made them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum KeepTopics {
+    /// All are deleted at exit: the default.
+    #[default]
+    Never,
+    /// Those of failed leases are kept, and named on stderr at exit.
+    Failed,
+    /// None is deleted.
+    Always,
+}
+
+impl FromStr for KeepTopics {
+    type Err = ();
+
+    fn from_str(value: &str) -> Result<Self, ()> {
+        match value {
+            "never" => Ok(Self::Never),
+            "failed" => Ok(Self::Failed),
+            "always" => Ok(Self::Always),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What the output of a failed test ends with.
+///
+/// An account of its topics with their fences, ends and last records, its groups with their lag, and what its consumers
+/// had read. It asks the broker for a second or little more, and nothing when a test passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum FailureAccount {
+    /// Nothing.
+    Off,
+    /// The last three records of each partition, and twelve partitions of each topic: the default.
+    #[default]
+    On,
+    /// The last fifty records of each partition, and all partitions.
+    Long,
+}
+
+impl FromStr for FailureAccount {
+    type Err = ();
+
+    fn from_str(value: &str) -> Result<Self, ()> {
+        match value {
+            "off" => Ok(Self::Off),
+            "on" => Ok(Self::On),
+            "long" => Ok(Self::Long),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What the builder was told; `None` leaves a setting to the environment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) bootstrap_servers: Option<String>,
+    pub(crate) properties_file: Option<PathBuf>,
+    pub(crate) properties: Vec<Property>,
+    pub(crate) embedded_brokers: Option<usize>,
+    pub(crate) topic_prefix: Option<String>,
+    pub(crate) group_prefix: Option<String>,
+    pub(crate) worker_id: Option<String>,
+    pub(crate) partitions: Option<i32>,
+    pub(crate) replication_factor: Option<i32>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) exit_deadline: Option<Duration>,
+    pub(crate) max_idle_consumers: Option<usize>,
+    pub(crate) keep_topics: Option<KeepTopics>,
+    pub(crate) report: Option<Report>,
+    pub(crate) failure_account: Option<FailureAccount>,
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Every setting of a harness, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// `None`: the embedded broker.
+    pub(crate) bootstrap_servers: Option<String>,
+    /// For all clients: what the file has, and after it, to win over it, what the builder was told. On the embedded broker only
+    /// what the builder was told, without what says how a cluster is reached.
+    pub(crate) properties: Vec<Property>,
+    pub(crate) embedded_brokers: usize,
+    pub(crate) topic_prefix: String,
+    pub(crate) group_prefix: String,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) run_id: RunId,
+    /// `None`: this process is a run of its own.
+    pub(crate) nextest: Option<NextestRun>,
+    pub(crate) partitions: i32,
+    /// `None`: the broker's default.
+    pub(crate) replication_factor: Option<i32>,
+    pub(crate) timeout: Duration,
+    pub(crate) exit_deadline: Duration,
+    pub(crate) max_idle_consumers: usize,
+    pub(crate) keep_topics: KeepTopics,
+    pub(crate) report: Report,
+    pub(crate) failure_account: FailureAccount,
+    pub(crate) state_dir: StateDir,
+}
+
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+impl Config {
+    /// Builder, then environment, then default; the first value that is not taken is the error.
+    pub(crate) fn resolve(settings: &Settings, environment: &Environment) -> Result<Self> {
+        environment.refuse_unknown()?;
+        // Both are read even where the builder wins: an unreadable variable is a mistake whoever wins.
+        let number = |name, range: RangeInclusive<u64>| {
+            environment.setting(name, |value| value.parse().ok().filter(|number| range.contains(number)))
+        };
+        let text = |name| environment.setting(name, |value| Some(value.to_owned()));
+        let milliseconds = |name| Ok::<_, Error>(number(name, 1..=600_000)?.map(Duration::from_millis));
+
+        let variable = number("PARTITIONS", 1..=1_000)?.map(|number| number as i32);
+        let partitions = in_range("partitions", settings.partitions, 1..=1_000, variable)?;
+        let variable = number("REPLICATION_FACTOR", 1..=32_767)?.map(|number| number as i32);
+        let replication_factor = in_range("replication_factor", settings.replication_factor, 1..=32_767, variable)?;
+        let variable = number("EMBEDDED_BROKERS", 1..=9)?.map(|number| number as usize);
+        let embedded_brokers = in_range("embedded_brokers", settings.embedded_brokers, 1..=9, variable)?;
+        let timeout = duration("timeout", settings.timeout, milliseconds("TIMEOUT_MS")?)?;
+        let exit_deadline = duration("exit_deadline", settings.exit_deadline, milliseconds("EXIT_DEADLINE_MS")?)?;
+        let variable = number("MAX_IDLE_CONSUMERS", 0..=10_000)?.map(|number| number as usize);
+        let max_idle_consumers = in_range("max_idle_consumers", settings.max_idle_consumers, 0..=10_000, variable)?;
+        let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
+        let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
+        let account_variable = environment.setting("FAILURE_ACCOUNT", |value| value.parse().ok())?;
+        if settings.report.as_ref().is_some_and(|report| !report.has_path()) {
+            return Err(Error::Config {
+                setting: "Harness::builder().report".to_owned(),
+                value: String::new(),
+                takes: "a page takes the path of a file".to_owned(),
+            });
+        }
+        let state_variable = text("STATE_DIR")?.map(PathBuf::from);
+        let state_dir = match settings.state_dir.clone().or(state_variable) {
+            Some(given) => StateDir::Given(given),
+            None => StateDir::Own(state_homes(environment)),
+        };
+
+        // An embedded broker that is asked for by name wins over a cluster from the environment.
+        let bootstrap_variable = text("BOOTSTRAP_SERVERS")?;
+        let properties_variable = text("PROPERTIES")?.map(PathBuf::from);
+        let is_embedded = settings.bootstrap_servers.is_none() && settings.embedded_brokers.is_some();
+        let properties_file = match &settings.properties_file {
+            Some(path) => Some(("Harness::builder().properties_file", path)),
+            None => properties_variable.as_ref().map(|path| ("RSTEST_KAFKA_PROPERTIES", path)),
+        };
+        let mut properties = match properties_file.filter(|_| !is_embedded) {
+            Some((setting, path)) => properties::read(setting, path)?,
+            None => Vec::new(),
+        };
+        properties.extend(settings.properties.iter().cloned());
+        // A cluster that only the properties name is meant as well.
+        let named_by_properties = properties.iter().rfind(|(key, _)| key == "bootstrap.servers");
+        let named_by_properties = named_by_properties.map(|(_, servers)| servers.0.clone());
+        let bootstrap_servers = match (&settings.bootstrap_servers, settings.embedded_brokers) {
+            (Some(servers), _) => Some(("Harness::builder().bootstrap_servers", servers.clone())),
+            (None, Some(_)) => None,
+            (None, None) => bootstrap_variable
+                .map(|servers| ("RSTEST_KAFKA_BOOTSTRAP_SERVERS", servers))
+                .or(named_by_properties.map(|servers| ("bootstrap.servers of the properties", servers))),
+        };
+        if let Some((setting, servers)) = bootstrap_servers.as_ref().filter(|(_, servers)| servers.trim().is_empty()) {
+            return Err(Error::Config {
+                setting: (*setting).to_owned(),
+                value: servers.clone(),
+                takes: "it takes host:port, several with commas between them".to_owned(),
+            });
+        }
+
+        if bootstrap_servers.is_none() {
+            properties = settings.properties.iter().filter(|(key, _)| !is_of_connection(key)).cloned().collect();
+        }
+
+        let topic_prefix = settings.topic_prefix.clone().or(text("TOPIC_PREFIX")?).unwrap_or_else(|| "test".to_owned());
+        name_part::check_part(NamePart::TopicPrefix, &topic_prefix)?;
+        let group_prefix =
+            settings.group_prefix.clone().or(text("GROUP_PREFIX")?).unwrap_or_else(|| "test-consumer".to_owned());
+        name_part::check_part(NamePart::GroupPrefix, &group_prefix)?;
+        text("WORKER_ID")?;
+
+        Ok(Self {
+            bootstrap_servers: bootstrap_servers.map(|(_, servers)| servers),
+            properties,
+            embedded_brokers: embedded_brokers.unwrap_or(1),
+            topic_prefix,
+            group_prefix,
+            worker_id: WorkerId::detect(settings.worker_id.as_deref(), environment)?,
+            run_id: RunId::detect(environment)?,
+            nextest: NextestRun::detect(environment),
+            partitions: partitions.unwrap_or(1),
+            replication_factor,
+            timeout: timeout.unwrap_or(Duration::from_secs(5)),
+            exit_deadline: exit_deadline.unwrap_or(Duration::from_secs(5)),
+            max_idle_consumers: max_idle_consumers.unwrap_or(64),
+            keep_topics: settings.keep_topics.or(keep_variable).unwrap_or_default(),
+            report: settings.report.clone().or(report_variable).unwrap_or_default(),
+            failure_account: settings.failure_account.or(account_variable).unwrap_or_default(),
+            state_dir,
+        })
+    }
+}
+
+/// Where a user's programs keep what shall survive them, by the customs of the system.
+fn state_homes(environment: &Environment) -> Vec<PathBuf> {
+    let folder = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = folder("HOME").map(|home| home.join(".local/state"));
+    [folder("XDG_STATE_HOME"), home, folder("LOCALAPPDATA")].into_iter().flatten().collect()
+}
+
+fn in_range<T: PartialOrd + Display>(
+    method: &str,
+    built: Option<T>,
+    range: RangeInclusive<T>,
+    variable: Option<T>,
+) -> Result<Option<T>> {
+    match built {
+        Some(value) if !range.contains(&value) => Err(Error::Config {
+            setting: format!("Harness::builder().{method}"),
+            value: value.to_string(),
+            takes: format!("it takes {} to {}", range.start(), range.end()),
+        }),
+        value => Ok(value.or(variable)),
+    }
+}
+
+fn duration(method: &str, built: Option<Duration>, variable: Option<Duration>) -> Result<Option<Duration>> {
+    match built {
+        Some(value) if value < Duration::from_millis(1) || value > LONGEST_TIMEOUT => Err(Error::Config {
+            setting: format!("Harness::builder().{method}"),
+            value: format!("{value:?}"),
+            takes: "it takes 1 ms to 10 minutes".to_owned(),
+        }),
+        value => Ok(value.or(variable)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::secret::Secret;
+    use rstest::rstest;
+    use std::collections::BTreeMap;
+    use std::io::Write as _;
+
+    fn resolve<const N: usize>(settings: Settings, variables: [(&str, &str); N]) -> Result<Config> {
+        Config::resolve(&settings, &Environment::of(variables))
+    }
+
+    #[rstest]
+    fn defaults_are_the_documented_ones() {
+        let config = resolve(Settings::default(), []).unwrap();
+        assert_eq!(config.bootstrap_servers, None);
+        assert_eq!((config.topic_prefix.as_str(), config.group_prefix.as_str()), ("test", "test-consumer"));
+        assert_eq!((config.partitions, config.replication_factor), (1, None));
+        assert_eq!((config.timeout, config.exit_deadline), (Duration::from_secs(5), Duration::from_secs(5)));
+        assert_eq!((config.max_idle_consumers, config.keep_topics), (64, KeepTopics::Never));
+        assert_eq!((config.report, config.embedded_brokers), (Report::Off, 1));
+    }
+
+    #[rstest]
+    fn builder_wins_over_environment_wins_over_default() {
+        let variables = [
+            ("RSTEST_KAFKA_TOPIC_PREFIX", "env"),
+            ("RSTEST_KAFKA_GROUP_PREFIX", "env-group"),
+            ("RSTEST_KAFKA_PARTITIONS", "3"),
+            ("RSTEST_KAFKA_TIMEOUT_MS", "250"),
+            ("RSTEST_KAFKA_EXIT_DEADLINE_MS", "750"),
+            ("RSTEST_KAFKA_MAX_IDLE_CONSUMERS", "2"),
+            ("RSTEST_KAFKA_KEEP_TOPICS", "failed"),
+            ("RSTEST_KAFKA_REPORT", "summary"),
+            ("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "env:9092"),
+            ("RSTEST_KAFKA_REPLICATION_FACTOR", "2"),
+            ("RSTEST_KAFKA_WORKER_ID", "env-worker"),
+        ];
+        let from_env = resolve(Settings::default(), variables).unwrap();
+        assert_eq!((from_env.topic_prefix.as_str(), from_env.group_prefix.as_str()), ("env", "env-group"));
+        assert_eq!((from_env.partitions, from_env.replication_factor), (3, Some(2)));
+        assert_eq!(from_env.timeout, Duration::from_millis(250));
+        assert_eq!(from_env.exit_deadline, Duration::from_millis(750));
+        assert_eq!((from_env.max_idle_consumers, from_env.keep_topics), (2, KeepTopics::Failed));
+        assert_eq!(from_env.report, Report::Summary);
+        assert_eq!(from_env.bootstrap_servers.as_deref(), Some("env:9092"));
+        assert_eq!(from_env.worker_id.as_str(), "env-worker");
+
+        let settings = Settings {
+            topic_prefix: Some("built".to_owned()),
+            group_prefix: Some("built-group".to_owned()),
+            partitions: Some(7),
+            timeout: Some(Duration::from_secs(1)),
+            bootstrap_servers: Some("built:9092".to_owned()),
+            worker_id: Some("built-worker".to_owned()),
+            ..Settings::default()
+        };
+        let built = resolve(settings, variables).unwrap();
+        assert_eq!((built.topic_prefix.as_str(), built.group_prefix.as_str()), ("built", "built-group"));
+        assert_eq!((built.partitions, built.timeout), (7, Duration::from_secs(1)));
+        assert_eq!(built.bootstrap_servers.as_deref(), Some("built:9092"));
+        assert_eq!(built.worker_id.as_str(), "built-worker");
+        assert_eq!(built.exit_deadline, Duration::from_millis(750), "what the builder leaves is the environment's");
+    }
+
+    #[rstest]
+    fn embedded_brokers_of_the_builder_win_over_a_cluster_of_the_environment() {
+        let settings = Settings { embedded_brokers: Some(3), ..Settings::default() };
+        let config = resolve(settings, [("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "env:9092")]).unwrap();
+        assert_eq!((config.bootstrap_servers, config.embedded_brokers), (None, 3));
+    }
+
+    #[rstest]
+    fn a_cluster_that_only_the_properties_name_is_meant() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "bootstrap.servers=file:9092\nsecurity.protocol=SASL_SSL").unwrap();
+        let path = file.path().to_str().unwrap();
+        let from_file = ("RSTEST_KAFKA_PROPERTIES", path);
+        let servers = |settings, variables: &[(&str, &str)]| {
+            let mut all = BTreeMap::from([("RSTEST_KAFKA_WORKER_ID", "w"), from_file]);
+            all.extend(variables.iter().copied());
+            let environment = all.into_iter().collect::<Vec<_>>();
+            let config = match environment[..] {
+                [a, b] => resolve(settings, [a, b]),
+                [a, b, c] => resolve(settings, [a, b, c]),
+                _ => unreachable!("no case has more"),
+            };
+            let config = config.unwrap();
+            (config.bootstrap_servers, config.properties.len())
+        };
+        let built = |property: &str| Settings {
+            properties: vec![("bootstrap.servers".to_owned(), Secret(property.to_owned()))],
+            ..Settings::default()
+        };
+        assert_eq!(servers(Settings::default(), &[]), (Some("file:9092".to_owned()), 2));
+        assert_eq!(servers(built("built:9092"), &[]), (Some("built:9092".to_owned()), 3));
+        let variable = [("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "env:9092")];
+        assert_eq!(servers(built("built:9092"), &variable), (Some("env:9092".to_owned()), 3));
+        let embedded = Settings { embedded_brokers: Some(1), ..Settings::default() };
+        assert_eq!(servers(embedded, &[]), (None, 0), "the embedded broker's clients do not read it");
+    }
+
+    #[rstest]
+    #[case::zero_partitions("RSTEST_KAFKA_PARTITIONS", "0")]
+    #[case::no_number("RSTEST_KAFKA_PARTITIONS", "many")]
+    #[case::zero_timeout("RSTEST_KAFKA_TIMEOUT_MS", "0")]
+    #[case::huge_timeout("RSTEST_KAFKA_TIMEOUT_MS", "99999999999999999999")]
+    #[case::a_day("RSTEST_KAFKA_EXIT_DEADLINE_MS", "86400000")]
+    #[case::negative("RSTEST_KAFKA_MAX_IDLE_CONSUMERS", "-1")]
+    #[case::keep("RSTEST_KAFKA_KEEP_TOPICS", "sometimes")]
+    #[case::report("RSTEST_KAFKA_REPORT", "yes")]
+    #[case::page("RSTEST_KAFKA_REPORT", "html:")]
+    #[case::page_without_a_path("RSTEST_KAFKA_REPORT", "html")]
+    #[case::page_with_a_space("RSTEST_KAFKA_REPORT", " html:page.html")]
+    #[case::replication("RSTEST_KAFKA_REPLICATION_FACTOR", "0")]
+    #[case::brokers("RSTEST_KAFKA_EMBEDDED_BROKERS", "10")]
+    #[case::prefix("RSTEST_KAFKA_TOPIC_PREFIX", "sp ace")]
+    #[case::worker("RSTEST_KAFKA_WORKER_ID", "a/b")]
+    #[case::worker_like_a_lane("RSTEST_KAFKA_WORKER_ID", "1-2")]
+    #[case::server("RSTEST_KAFKA_BOOTSTRAP_SERVERS", " ")]
+    fn a_value_that_is_not_taken_is_named(#[case] variable: &str, #[case] value: &str) {
+        let message = resolve(Settings::default(), [(variable, value)]).unwrap_err().to_string();
+        assert!(message.contains(value), "{message}");
+        let named = message.contains(variable) || message.contains("topic prefix") || message.contains("worker id");
+        assert!(named, "{message}");
+    }
+
+    #[rstest]
+    #[case::zero_partitions(Settings { partitions: Some(0), ..Settings::default() }, "partitions is \"0\"")]
+    #[case::zero_timeout(Settings { timeout: Some(Duration::ZERO), ..Settings::default() }, "timeout is \"0ns\"")]
+    #[case::huge_timeout(Settings { timeout: Some(Duration::MAX), ..Settings::default() }, "timeout is")]
+    #[case::no_broker(Settings { embedded_brokers: Some(0), ..Settings::default() }, "embedded_brokers is \"0\"")]
+    #[case::no_page(Settings { report: Some(Report::Html("".into())), ..Settings::default() }, "builder().report: a page takes")]
+    #[case::huge_pool(Settings { max_idle_consumers: Some(10_001), ..Settings::default() }, "idle_consumers is \"10001\"")]
+    #[case::no_server(Settings { bootstrap_servers: Some(" ".into()), ..Settings::default() }, "bootstrap_servers")]
+    fn a_builder_value_that_is_not_taken_is_named(#[case] settings: Settings, #[case] says: &str) {
+        let message = resolve(settings, []).unwrap_err().to_string();
+        assert!(message.contains(says), "{message}");
+    }
+
+    #[rstest]
+    #[case("off", Report::Off)]
+    #[case("summary", Report::Summary)]
+    #[case("html:target/kafka.html", Report::Html("target/kafka.html".into()))]
+    #[case("html:C:\\a b.html", Report::Html("C:\\a b.html".into()))]
+    fn a_report_is_read(#[case] value: &str, #[case] report: Report) {
+        assert_eq!(resolve(Settings::default(), [("RSTEST_KAFKA_REPORT", value)]).unwrap().report, report);
+    }
+
+    #[rstest]
+    fn an_unknown_variable_is_told_the_known_ones() {
+        let message = resolve(Settings::default(), [("RSTEST_KAFKA_TIMEOUT", "hunter2")]).unwrap_err().to_string();
+        assert!(message.starts_with("RSTEST_KAFKA_TIMEOUT: no such variable"), "{message}");
+        assert!(message.contains("RSTEST_KAFKA_TIMEOUT_MS"), "{message}");
+        assert!(!message.contains("hunter2"), "it may be a password: {message}");
+    }
+}

@@ -1,0 +1,291 @@
+//! A consumer from the pool, as a test holds it.
+
+mod follow;
+#[cfg(feature = "json")]
+mod json;
+mod read;
+mod read_async;
+mod reading;
+mod timed_out;
+mod to_come;
+mod within;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::util::Timeout;
+use uuid::Uuid;
+
+use crate::cluster::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
+use crate::cluster::process::PROCESS;
+use crate::lease::LeaseGuard;
+use crate::model::error::{Error, Result};
+use crate::model::record::Record;
+use crate::model::topic::TopicNow;
+use crate::model::topic::{Fence, Topic, TopicRef};
+
+/// A consumer of one topic, from the pool: connected, assigned to every partition, standing at the lease's fence.
+///
+/// It sees exactly what is written after the lease first learned the topic's name, also on partitions that are added later. A
+/// topic that was only named ([`TopicNames::name`](crate::TopicNames::name)) need not exist yet: receiving waits until the service has
+/// created it, and reads each partition from its beginning. If a topic is deleted and created again, a consumer that has not
+/// received anything yet reads the new one from its beginning; for any other it is an error. What was deleted from the beginning
+/// of a partition is passed over. One type for sync and async tests:
+/// [`recv`](Self::recv) in the one, [`recv_async`](Self::recv_async) in the other; it outlives the runtime of the test
+/// that made it. Derefs to rdkafka's [`StreamConsumer`](rdkafka::consumer::StreamConsumer) for everything else; whatever
+/// a test does to it, the next test gets it clean or gets another; if it was subscribed, another one in a new group.
+///
+/// Messages of one partition come in their order; between partitions there is none. Several consumers of one topic in
+/// one test each get every message.
+///
+/// Nothing is waited for longer than the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s), or than
+/// [`within`](Self::within) allows. What was waited for in vain takes up to 2 s more, in which the broker is asked why.
+///
+/// ```
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// # let kafka = harness.lease();
+/// let consumer = kafka.consumer("events");
+/// kafka.send_all("events", [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]);
+///
+/// assert_eq!(consumer.recv().text(), "1");
+/// assert_eq!(consumer.recv_matching(|record| record.key() == Some(b"c")).text(), "3"); // keeps what it skips
+/// let rest: Vec<_> = consumer.drain().iter().map(|record| record.text().to_owned()).collect();
+/// assert_eq!(rest, ["2", "4"]);
+/// consumer.assert_empty();
+/// ```
+#[must_use = "a consumer that is dropped goes back to the pool"]
+pub struct PooledConsumer {
+    /// Handed on when this is dropped, never dropped here: the last reference takes 100 ms to close, or for ever.
+    client: ManuallyDrop<Arc<PoolClient>>,
+    topic: Topic,
+    /// Where it is from, and goes back to.
+    key: PoolKey,
+    /// Which of the topics of that name it reads; nil while the topic does not exist.
+    id: Mutex<Uuid>,
+    /// Per partition, where reading began when it was last assigned; empty while the topic does not exist.
+    starts: Mutex<Vec<(i32, i64)>>,
+    /// Whether it has given out a record of its topic.
+    has_read: AtomicBool,
+    /// How many changes of topic ids its client had noted when it was last seen to read the right topic.
+    ids_seen: AtomicU64,
+    /// How many times since its last record it was at an offset that is not there, although there is nothing before it to pass over.
+    resets: AtomicUsize,
+    /// Records that were read and not given out yet, oldest first.
+    ahead: Mutex<VecDeque<Record>>,
+    /// Whether the test has sought: an error of the place where it went may still be on its way.
+    sought: AtomicBool,
+    /// Whether the test has had rdkafka's consumer in its hands, and may have paused or assigned it.
+    touched: AtomicBool,
+    /// The error of the last Fetch, unless a later one has brought something.
+    fetch_error: Mutex<Option<String>>,
+    lease: LeaseGuard,
+}
+
+impl PooledConsumer {
+    /// From the pool, or a new one.
+    pub(crate) fn check_out(lease: LeaseGuard, topic: TopicRef) -> Result<Self> {
+        let held = lease.lease();
+        let topic = held.resolve(topic)?;
+        let (connection, deadline) = (held.connection(), held.deadline());
+        let control = connection.broker().control();
+        // What came of the topic since its fence is found when it is waited for: no request is spent on it here.
+        let then = match &topic.0.fence {
+            Fence::Ends(then) => Some(then.clone()),
+            // None while nobody has created it: the first receive waits for it.
+            Fence::Beginning => control.topic_now(topic.name(), deadline)?,
+        };
+        let then = then.unwrap_or(TopicNow { id: Uuid::nil(), ends: Vec::new() });
+        let starts: Vec<(i32, i64)> = (0..).zip(topic.0.fence.on(&then)).collect();
+        let key = connection.pool_key(held.hold().lane(), topic.name().into(), held.names().generation);
+        let began = Instant::now();
+        let (client, state) = connection.check_out(&key, held.names(), topic.logical_name(), starts.len())?;
+        let client = ManuallyDrop::new(client);
+        let made = Self {
+            client,
+            topic,
+            key,
+            id: Mutex::new(then.id),
+            starts: Mutex::new(starts.clone()),
+            has_read: AtomicBool::new(false),
+            ids_seen: AtomicU64::new(0),
+            resets: AtomicUsize::new(0),
+            ahead: Mutex::default(),
+            sought: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
+            fetch_error: Mutex::default(),
+            lease,
+        };
+        match &state {
+            CheckedOut::Resting(at) if *at == starts => {}
+            CheckedOut::Resting(_) => made.reassign(&starts)?,
+            CheckedOut::New | CheckedOut::Unassigned => made.assign(&starts)?,
+        }
+        let is_new = matches!(state, CheckedOut::New);
+        if !starts.is_empty() && (is_new || !made.client.context().knows(then.id, starts.len())) {
+            // A consumer that has never heard of its topic, or of all its partitions, would look for a leader only at the next
+            // topic scan, up to a second later.
+            let warmed = made.client.fetch_metadata(Some(made.topic.name()), deadline.remaining());
+            warmed
+                .map_err(|error| made.lease.lease().connection().broker().control().did_not_answer(deadline, error))?;
+            made.client.context().has_learned(then.id, starts.len());
+        }
+        made.lease.lease().got_consumer(is_new, began.elapsed());
+        Ok(made)
+    }
+
+    /// The topic that it reads.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// As rdkafka's [`seek`](Consumer::seek), noted: a consumer that was sent elsewhere is not reused.
+    ///
+    /// # Errors
+    /// As rdkafka's.
+    pub fn seek<T: Into<Timeout>>(&self, topic: &str, partition: i32, offset: Offset, timeout: T) -> KafkaResult<()> {
+        self.sought.store(true, Ordering::Relaxed);
+        self.client.seek(topic, partition, offset, timeout)
+    }
+
+    /// As rdkafka's [`seek_partitions`](Consumer::seek_partitions), noted as [`seek`](Self::seek).
+    ///
+    /// # Errors
+    /// As rdkafka's.
+    pub fn seek_partitions<T: Into<Timeout>>(
+        &self,
+        topic_partition_list: TopicPartitionList,
+        timeout: T,
+    ) -> KafkaResult<TopicPartitionList> {
+        self.sought.store(true, Ordering::Relaxed);
+        self.client.seek_partitions(topic_partition_list, timeout)
+    }
+
+    fn assign(&self, starts: &[(i32, i64)]) -> Result<()> {
+        pool::assign(&self.client, self.topic.name(), starts)
+            .map_err(|error| self.failed("assign a consumer to", error))
+    }
+
+    /// Assigns it anew: what was fetched and reported before is discarded.
+    ///
+    /// Not in one step: librdkafka 2.12 stops a partition twice, and aborts, when the assignment that replaces another is
+    /// itself taken back before the first stop is done (`rd_kafka_assignment_partition_stopped`).
+    fn reassign(&self, starts: &[(i32, i64)]) -> Result<()> {
+        self.client.unassign().map_err(|error| self.failed("unassign a consumer from", error))?;
+        self.assign(starts)
+    }
+
+    fn starts(&self) -> MutexGuard<'_, Vec<(i32, i64)>> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fetch_error(&self) -> MutexGuard<'_, Option<String>> {
+        self.fetch_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something has come: what failed before is over.
+    fn forget_errors(&self) {
+        *self.fetch_error() = None;
+        self.client.context().errors().forget();
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, VecDeque<Record>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Per partition: the next offset that it would give out, and whether it is assigned to it still.
+    fn positions(&self) -> Vec<(i32, i64, bool)> {
+        let read = self.client.position().ok();
+        let mut positions: Vec<(i32, i64, bool)> = self
+            .starts()
+            .iter()
+            .map(|(partition, start)| {
+                let element = read.as_ref().and_then(|read| read.find_partition(self.topic.name(), *partition));
+                match element.as_ref().map(|element| element.offset()) {
+                    Some(Offset::Offset(offset)) => (*partition, offset, true),
+                    Some(_) => (*partition, *start, true),
+                    None => (*partition, *start, false),
+                }
+            })
+            .collect();
+        for record in self.ahead().iter().filter(|record| self.is_of_topic(record)) {
+            let of_partition = positions.iter_mut().find(|(partition, ..)| *partition == record.partition());
+            if let Some((_, position, _)) = of_partition {
+                *position = (*position).min(record.offset());
+            }
+        }
+        positions
+    }
+
+    /// Makes the consumer, which reads on at `next`, fit for the next lease; `None` if that cannot be had and it must be closed.
+    fn make_idle(&self, next: &[(i32, i64)]) -> Option<Arc<IdleConsumer>> {
+        let client = &self.client;
+        if !self.touched.load(Ordering::Relaxed) && pool::has_nothing_queued(client) {
+            return Some(IdleConsumer::resting(Arc::clone(client), next.to_vec()));
+        }
+        let is_idle = pool::make_idle(client, self.topic.name(), &self.starts());
+        is_idle.then(|| IdleConsumer::new(Arc::clone(client)))
+    }
+
+    fn failed(&self, what: &str, error: KafkaError) -> Error {
+        let broker = self.lease.lease().connection().broker();
+        broker.control().failed(format!("{what} topic {:?}", self.topic.name()), error)
+    }
+}
+
+impl Deref for PooledConsumer {
+    type Target = PoolClient;
+
+    fn deref(&self) -> &PoolClient {
+        self.touched.store(true, Ordering::Relaxed);
+        &self.client
+    }
+}
+
+impl fmt::Debug for PooledConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledConsumer").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl Drop for PooledConsumer {
+    fn drop(&mut self) {
+        // First: a drop while unwinding is what shows the failure.
+        let lease = self.lease.lease();
+        let (connection, hold) = (lease.connection(), lease.hold());
+        // One of an exclusive topic has no later use; one of a failed lease is never handed out again, and while unwinding
+        // nothing is asked of its client.
+        let current = lease.names().generation == PROCESS.workers.lanes.generation_of(hold.lane());
+        let kept = self.topic.0.shared && current && !hold.has_failed() && !connection.is_closing();
+        // One that has not seen its topic yet would be a second late for the next test.
+        let reusable = kept && !self.sought.load(Ordering::Relaxed) && !self.starts().is_empty();
+        // Asked of no broker; what it had read is a part of the account if the test turns out to have failed.
+        let next = pool::positions(&self.client, self.topic.name(), &self.starts());
+        let idle = if reusable { self.make_idle(&next) } else { None };
+        lease.note_read(self.topic.name(), next);
+        // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
+        let client = unsafe { ManuallyDrop::take(&mut self.client) };
+        match idle {
+            Some(idle) => {
+                // First: once it is in the pool somebody may close it, and this must not be the last reference.
+                drop(client);
+                connection.put_back(self.key.clone(), idle);
+            }
+            None => {
+                // Asked only where the next test would get the same group.
+                if kept && pool::is_or_was_member(&client) {
+                    connection.leave_group(&self.key);
+                }
+                connection.retire([client]);
+            }
+        }
+    }
+}

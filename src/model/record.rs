@@ -1,0 +1,269 @@
+//! A message that a test received.
+
+use std::ffi::CStr;
+use std::fmt;
+use std::ops::Deref;
+use std::ptr;
+use std::slice;
+use std::time::{Duration, SystemTime};
+
+use rdkafka::Timestamp;
+use rdkafka::bindings as rdsys;
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedMessage};
+
+use crate::model::bytes::{self, harmless, preview};
+use crate::model::error::{Error, OrRaise, Result};
+
+/// A message as a test wants it: owned, its parts as methods, no trait to import.
+///
+/// Derefs to rdkafka's [`OwnedMessage`]. `Debug` shows partition, offset, key and a preview of the value, 120 bytes at most.
+///
+/// ```
+/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+/// # let kafka = harness.lease();
+/// let consumer = kafka.consumer("events");
+/// kafka.send("events", "customer-7", r#"{"id":1}"#);
+///
+/// let record = consumer.recv();
+/// assert_eq!(record.key(), Some(&b"customer-7"[..]));
+/// assert_eq!(record.text(), r#"{"id":1}"#);
+/// assert_eq!(format!("{record:?}"), r#"0@0 key "customer-7" value "{\"id\":1}""#);
+/// # #[cfg(feature = "json")]
+/// # {
+///
+/// // With the feature `json`:
+/// let value: std::collections::HashMap<String, u64> = record.json();
+/// assert_eq!(value["id"], 1);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Record {
+    message: OwnedMessage,
+    /// Names and values, read beside rdkafka: its accessors panic at a name that is not UTF-8.
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
+        Self { message: message.detach(), headers: headers_of(message) }
+    }
+
+    /// The value; `None` is a tombstone.
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.message.payload()
+    }
+
+    /// The key, if it has one.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.message.key()
+    }
+
+    /// The value as text.
+    ///
+    /// # Panics
+    /// When it is a tombstone or not UTF-8; [`try_text`](Self::try_text) returns that as an error.
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        self.try_text().or_raise()
+    }
+
+    /// The value as text.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when it is a tombstone or not UTF-8.
+    pub fn try_text(&self) -> Result<&str> {
+        let payload = self.payload().ok_or_else(|| self.unlike("expected text, got a tombstone"))?;
+        std::str::from_utf8(payload).map_err(|error| self.unlike(format!("expected text, got other bytes ({error})")))
+    }
+
+    /// The value, read as JSON.
+    ///
+    /// # Panics
+    /// When it is no such JSON; [`try_json`](Self::try_json) returns that as an error.
+    #[cfg(feature = "json")]
+    #[track_caller]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        self.try_json().or_raise()
+    }
+
+    /// The value, read as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Value`] with the path, line and column where it differs, and the value.
+    #[cfg(feature = "json")]
+    pub fn try_json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        let payload = self.payload().ok_or_else(|| self.unlike("expected JSON, got a tombstone"))?;
+        let mut parser = serde_json::Deserializer::from_slice(payload);
+        let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+            // "." is the value as a whole, "?" what is no JSON.
+            let path = Some(error.path().to_string()).filter(|path| !matches!(path.as_str(), "." | "?"));
+            self.unlike_json::<T>(path, error.inner())
+        })?;
+        parser.end().map_err(|error| self.unlike_json::<T>(None, &error))?;
+        Ok(value)
+    }
+
+    #[cfg(feature = "json")]
+    fn unlike_json<T>(&self, path: Option<String>, error: &serde_json::Error) -> Error {
+        let place = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+        let reason = format!("expected JSON of a {}: {place}{error}", std::any::type_name::<T>());
+        Error::Value { reason, path, record: Box::new(self.clone()) }
+    }
+
+    /// The value of the first header of that name; `None` where there is none, or where it has no value.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers_iter().find(|header| header.key == name).and_then(|header| header.value)
+    }
+
+    /// All headers in their order, also several of one name.
+    ///
+    /// Each byte of a name that is not UTF-8 is shown as `\xff`; rdkafka's own accessors panic at such a name.
+    pub fn headers_iter(&self) -> impl Iterator<Item = Header<'_, &[u8]>> {
+        self.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() })
+    }
+
+    /// The partition that it came from.
+    pub fn partition(&self) -> i32 {
+        self.message.partition()
+    }
+
+    /// Its offset in the partition.
+    pub fn offset(&self) -> i64 {
+        self.message.offset()
+    }
+
+    /// The topic, as the broker calls it.
+    pub fn topic(&self) -> &str {
+        self.message.topic()
+    }
+
+    /// When it was made or appended, as the topic's `message.timestamp.type` says; `None` where the broker keeps none.
+    pub fn time(&self) -> Option<SystemTime> {
+        time_of(self.message.timestamp())
+    }
+
+    /// The message itself.
+    pub fn into_inner(self) -> OwnedMessage {
+        self.message
+    }
+
+    fn unlike(&self, reason: impl Into<String>) -> Error {
+        Error::Value { reason: reason.into(), path: None, record: Box::new(self.clone()) }
+    }
+}
+
+impl Deref for Record {
+    type Target = OwnedMessage;
+
+    fn deref(&self) -> &OwnedMessage {
+        &self.message
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} key ", self.partition(), self.offset())?;
+        preview(f, self.key())?;
+        write!(f, " value ")?;
+        preview(f, self.payload())?;
+        for header in self.headers_iter() {
+            write!(f, " {}=", header.key.chars().map(harmless).collect::<String>())?;
+            preview(f, header.value)?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn time_of(timestamp: Timestamp) -> Option<SystemTime> {
+    let millis = u64::try_from(timestamp.to_millis()?).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+}
+
+/// The headers of a message, with names as text.
+fn headers_of(message: &BorrowedMessage<'_>) -> Vec<(String, Option<Vec<u8>>)> {
+    const DONE: rdsys::rd_kafka_resp_err_t = rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    let mut headers = Vec::new();
+    let mut native = ptr::null_mut();
+    // SAFETY: the message is valid as long as `message`. The headers belong to it, and so do the names, which end with a 0, and
+    // the values, of the length that is given with each; all are copied before this returns.
+    unsafe {
+        if rdsys::rd_kafka_message_headers(message.ptr(), &mut native) != DONE {
+            return headers;
+        }
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        while rdsys::rd_kafka_header_get_all(native, headers.len(), &mut name, &mut value, &mut size) == DONE {
+            let name = bytes::as_text(CStr::from_ptr(name).to_bytes());
+            let value = (!value.is_null()).then(|| slice::from_raw_parts(value.cast::<u8>(), size).to_vec());
+            headers.push((name, value));
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn record(payload: Option<&[u8]>) -> Record {
+        let headers = ["a1", "a2"].map(|value| ("trace".to_owned(), Some(value.as_bytes().to_vec()))).to_vec();
+        let payload = payload.map(<[u8]>::to_vec);
+        let (key, topic, time) = (Some(b"k".to_vec()), "t".to_owned(), Timestamp::CreateTime(1_000));
+        Record { message: OwnedMessage::new(payload, key, topic, time, 2, 7, None), headers }
+    }
+
+    #[rstest]
+    fn its_parts_are_methods() {
+        let one = record(Some(b"one"));
+        assert_eq!((one.payload(), one.key(), one.text()), (Some(&b"one"[..]), Some(&b"k"[..]), "one"));
+        assert_eq!((one.partition(), one.offset(), one.topic()), (2, 7, "t"));
+        assert_eq!((one.header("trace"), one.header("span")), (Some(&b"a1"[..]), None));
+        assert_eq!(one.headers_iter().count(), 2);
+        assert_eq!(one.time(), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)));
+        assert_eq!(format!("{one:?}"), r#"2@7 key "k" value "one" trace="a1" trace="a2""#);
+    }
+
+    #[rstest]
+    #[case::tombstone(None, "tombstone")]
+    #[case::bytes(Some(&[0xff, 0x00][..]), "0xff00")]
+    fn what_is_no_text_says_what_it_is(#[case] payload: Option<&[u8]>, #[case] says: &str) {
+        let message = record(payload).try_text().unwrap_err().to_string();
+        assert!(message.contains(says), "{message}");
+    }
+
+    #[cfg(feature = "json")]
+    #[rstest]
+    #[case::deep(br#"{"items":[{"price":1},{"price":"x"}]}"#, Some("items[1].price"), "invalid type: string \"x\"")]
+    #[case::missing(br#"{"items":[{"price":1},{}]}"#, Some("items[1]"), "missing field `price`")]
+    #[case::whole(b"[]", None, "expected struct Order")]
+    #[case::no_json(b"{", None, "EOF while parsing")]
+    #[case::more_behind(br#"{"items":[]} x"#, None, "trailing characters")]
+    fn what_is_other_json_says_where(#[case] payload: &[u8], #[case] place: Option<&str>, #[case] says: &str) {
+        #[derive(Debug, serde::Deserialize)]
+        struct Order {
+            #[expect(dead_code, reason = "only read")]
+            items: Vec<Item>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Item {
+            #[expect(dead_code, reason = "only read")]
+            price: u64,
+        }
+        let error = record(Some(payload)).try_json::<Order>().unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("Order") && message.contains(says), "{message}");
+        assert!(message.contains("of topic \"t\"") && message.contains("2@7 key \"k\" value"), "{message}");
+        let Error::Value { path, .. } = error else { panic!("{error}") };
+        assert_eq!(path.as_deref(), place, "{message}");
+        assert!(place.is_none_or(|place| message.contains(&format!("{place}: "))), "{message}");
+    }
+
+    #[rstest]
+    fn a_preview_is_cut_at_a_character() {
+        let long = "ä".repeat(500);
+        let shown = format!("{:?}", record(Some(long.as_bytes())));
+        assert!(shown.contains("… (1000 bytes)") && shown.len() < 300, "{shown}");
+        let bytes = format!("{:?}", record(Some(&[0xff; 500])));
+        assert!(bytes.contains("… (500 bytes)") && bytes.len() < 300, "{bytes}");
+    }
+}

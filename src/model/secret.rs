@@ -1,0 +1,13 @@
+//! Configuration values that may be passwords.
+
+use std::fmt;
+
+/// A configuration value that may be a password, a key or a token: its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(not shown)")
+    }
+}
