@@ -1,112 +1,120 @@
-//! Use rstest-kafka when tests that read and write Kafka are slow, because each makes its topics, consumers and groups anew,
-//! or leak into each other, because they don't.
-//!
-//! Its rstest fixtures hand out topics and connected consumers that earlier tests have used, and show each test exactly
-//! what was written after it began. A test that fails takes its topics and consumers out of use.
+//! rstest fixtures that give each test its own Kafka topics and connected consumers, and reuse them from test to test.
 //!
 //! ```rust
 //! use rstest::rstest;
 //! use rstest_kafka::{Kafka, kafka};
 //!
 //! #[rstest]
-//! #[case::json("json", br#"{"id":1}"#)]
-//! #[case::text("text", b"one")]
-//! fn ingest_forwards(kafka: Kafka, #[case] kind: &str, #[case] payload: &[u8]) {
-//!     let events = kafka.topic("events"); // exists, and begins here for this test
-//!     let consumer = kafka.consumer(&events); // from the pool, connected
-//!     kafka.send(&events, kind, payload); // returns once the broker has it
-//!     let message = consumer.recv(); // waits 5 seconds at most
-//!     assert_eq!(message.payload(), Some(payload));
-//!     consumer.assert_empty(); // asks the broker, does not sleep
+//! fn every_consumer_receives_every_message(kafka: Kafka) {
+//!     let (first, second) = (kafka.consumer("events"), kafka.consumer("events"));
+//!     kafka.send("events", "key", "value");
+//!     assert_eq!(first.recv().text(), "value");
+//!     assert_eq!(second.recv().text(), "value");
 //! }
 //! ```
 //!
-//! Nothing has to be running for that: the broker is embedded, an Apache Kafka inside the test process. With
-//! `RSTEST_KAFKA_BOOTSTRAP_SERVERS` set the same tests run on a real cluster. The README has a recipe for each task and a table
-//! of all settings; `examples/relay.rs` is a service with its tests.
+//! The README introduces the crate. It has a recipe for each task, a table of all settings, and the figures. This page defines
+//! the terms, and what the crate guarantees. `examples/relay.rs` is a service with its tests.
 //!
-//! # Where to begin
-//!
-//! | to | see |
+//! | To | see |
 //! |---|---|
-//! | get topics and consumers, and send | [`Kafka`], from the fixture [`kafka()`] |
+//! | get topics and consumers, and send messages | [`Kafka`], from the fixture [`kafka()`] |
+//! | receive messages and assert on them | [`PooledConsumer`] and [`Record`] |
 //! | send headers, a timestamp, no key or no value | [`ProducerRecord`] |
-//! | receive and assert | [`PooledConsumer`] and [`Record`] |
-//! | test a service with a consumer group | [`Kafka::group`], [`Kafka::consumer_config`] and [`Kafka::producer_config`] |
-//! | have several partitions, or a topic to oneself | [`TopicSpec`] |
-//! | name a topic that the service makes | [`TopicNames`] |
+//! | get several partitions, or a topic that no other test uses | [`TopicSpec`] |
+//! | test a service that reads with a consumer group | [`Kafka::group`], [`Kafka::consumer_config`] and [`Kafka::producer_config`] |
+//! | test a service that creates its topic | [`TopicNames`], from the fixture [`topic_names()`] |
+//! | test how a service handles broker faults | [`Kafka::faults`] |
 //! | fail a test by returning an `Err` | [`TestResult`] |
-//! | see how a service takes a fault of its broker | [`Kafka::faults`] |
-//! | configure, or use a second cluster | [`Harness`] |
+//! | configure the broker, the names and the timeouts | [`Harness`] |
 //! | run several scenarios on one thread, or use another runner | [`Harness::detached_lease`] |
+//! | delete what killed runs left on a cluster | [`sweep()`] |
 //!
-//! # Words
+//! # Terms
 //!
-//! | word | meaning |
+//! | Term | Meaning |
 //! |---|---|
-//! | run | one invocation of the test runner; its short [`RunId`] is in every name |
-//! | worker | a lane in which one test runs at a time; its [`WorkerId`] is in every name |
-//! | lease | one test's hold on a worker, from its first fixture to the drop of its last; all fixtures of a test are one lease |
-//! | generation | how many tests have failed on this worker so far |
-//! | logical topic | what the test calls it: `events` |
-//! | topic | what the broker calls it: `test-events-main-1a2b3c4d`, after one failure `test-events-main-1a2b3c4d-f1` |
-//! | fence | where each partition of a topic ended when the lease first learned its name |
-//! | service under test | your code, in this process or another, with clients of its own |
+//! | run | one invocation of the test runner; the short [`RunId`] is part of every name |
+//! | worker | runs one test at a time; a process has as many workers as it runs tests in parallel; the [`WorkerId`] is part of every name |
+//! | lease | the use of a worker by one test, from the creation of its first fixture to the drop of its last; all fixtures of a test belong to one lease |
+//! | generation | the number of tests that have failed on this worker so far |
+//! | logical topic | a topic by the test's name for it: `events` |
+//! | topic | a topic by the broker's name for it: `test-events-main-1a2b3c4d`, and after one failure `test-events-main-1a2b3c4d-f1` |
+//! | fence | the end offset of each partition at the time the lease first named the topic |
+//! | service under test | your code, in this process or in another one, with its own Kafka clients |
 //!
 //! # Rules
 //!
-//! 1. Two running tests never share a worker. One that hangs, or leaks its fixtures, keeps its own.
-//! 2. A test sees exactly the messages that were written after it first learned the topic's name, on every partition,
-//!    however full earlier tests have left it, and whenever it asks for the consumer. With [`Kafka::group`] so does the service
-//!    under test.
-//! 3. After a failed test its worker's next test gets new topics, new groups and new consumers.
-//! 4. At exit every consumer is closed, and every topic and group that this process made is deleted: by name, never by
-//!    prefix or pattern. The group of a service is deleted soon after its lease, once it has no members.
-//! 5. Cleanup never decides a test: no panic in a drop, nothing on stdout, no wait without a deadline.
-//! 6. Nothing happens before the first fixture: no thread, no socket, no file.
-//! 7. A test on a warm worker makes no topic, client or thread; it costs one offset request per topic and broker.
-//! 8. No message, `Debug` output or report shows a password, a key or a token.
+//! 1. Two running tests never share a worker. If a test hangs or leaks its fixtures, it keeps its worker.
+//! 2. A test receives exactly the messages that were written after its fence, on every partition, no matter how full earlier
+//!    tests left the topic, and no matter when the test asks for the consumer. With [`Kafka::group`], the same is true of the
+//!    service under test.
+//! 3. After a failed test, the next test on the same worker gets new topics, new groups and new consumers.
+//! 4. At exit, every consumer is closed, and every topic and group that this process created is deleted. The group of a service
+//!    is deleted soon after its lease, once the group has no members. If a process is killed, the next run deletes what is
+//!    left.
+//! 5. Topics and groups are deleted by name, never by prefix or pattern; never on another cluster than the one they were
+//!    created on; and never while the run that created them may be alive.
+//! 6. Cleanup never decides the result of a test. It does not panic, writes nothing to stdout, and never waits without a
+//!    deadline.
+//! 7. No lock is held while a broker is asked. A topic whose broker is slow never delays another worker.
+//! 8. Before the first fixture is used, the crate starts no thread, opens no socket and writes no file.
+//! 9. On a warm worker, a test creates no topic, client or thread. It costs one offset request per topic and broker.
+//! 10. No message, `Debug` output or report contains a password, a key or a token.
+//!
+//! If a topic has several replicas, rule 2 needs writers with `acks=all`, the default of librdkafka and of Java's client. With
+//! `acks=1`, a message can be acknowledged before readers can see it, and then appear behind the fence of the next test.
+//!
+//! An open transaction hides all later messages from readers of committed messages, including the messages of the next test. A
+//! test that leaves a transaction open needs an exclusive topic ([`TopicSpec::exclusive`]). Otherwise the timeout error of the
+//! next test names the transaction.
 //!
 //! # What counts as a failure
 //!
-//! A panic, in the test or in what it joins, also one of a later fixture; an expired `#[timeout]`; an `Err` that the test returns
-//! as [`TestResult`]; a call of [`Kafka::mark_failed`]; a send that was not acknowledged in time, or that was dropped before it was,
-//! since its message may still come. An `Err` of another type shows nothing of itself: the test may count as passed. A panic that
-//! the test expects or catches, and a [`TestError`] that it shows by `Debug`, count too: a false alarm costs one fresh topic.
+//! A test has failed if
+//!
+//! - it panics, even if it has moved or dropped its fixtures; or a task or thread that it joins panics, or a later fixture;
+//! - its `#[timeout]` expires;
+//! - it returns an `Err` as a [`TestResult`];
+//! - it calls [`Kafka::mark_failed`];
+//! - the broker does not acknowledge a message in time, or the test drops an asynchronous send before it completes: the message
+//!   may still be written during the next test.
+//!
+//! If a test returns an `Err` of another type, or `ExitCode::FAILURE`, the crate does not notice the failure. There is one
+//! exception: under cargo-nextest on Linux with glibc, the exit status shows it.
+//!
+//! A panic that the test expects or catches also counts as a failure, and so does formatting a [`TestError`] with `Debug`. This
+//! costs one fresh topic.
 //!
 //! # What defeats cleanup
 //!
-//! The embedded broker ends with the process, and nothing of it is left, however the process ends. On a real cluster topics
-//! and groups are left behind when no exit function runs:
+//! The embedded broker ends with the process and leaves nothing behind, however the process ends. On a real cluster, topics and
+//! groups are left behind if no exit function runs or the broker does not answer:
 //!
-//! - after an abort, a stack overflow or a SIGKILL, and after SIGINT (Ctrl-C) and SIGTERM, which nobody handles in a test
-//!   process;
-//! - after `process::exit` on Windows, which may skip them, and which the test runner calls when a test has failed;
-//! - in the child of a fork, which leaves everything to its parent;
-//! - when the broker does not answer within the exit deadline ([`HarnessBuilder::exit_deadline`], 5 s): what is left is named on
-//!   stderr.
+//! - after an abort, a stack overflow or SIGKILL;
+//! - after SIGINT (Ctrl-C) or SIGTERM, unless the test process handles the signal;
+//! - after `process::exit` on Windows, which may skip exit functions; the test runner calls it if a test has failed;
+//! - in the child of a fork, which leaves cleanup to its parent;
+//! - if the broker does not answer within the exit deadline ([`HarnessBuilder::exit_deadline`]). Whatever could not be deleted
+//!   is listed on stderr.
 //!
-//! What is left behind stands in the ledger, a file in the state folder ([`HarnessBuilder::state_dir`]): the next run deletes it in
-//! the background, or [`sweep`] does.
+//! A test that never ends, or that leaks its fixtures with `mem::forget`, does not defeat cleanup.
 //!
-//! A test that never ends, or that leaks its fixtures (`mem::forget`), does not defeat it: what it holds is closed and deleted too.
-//! [`HarnessBuilder::keep_topics`] turns the deleting off, to look at the topics of a failed test.
+//! Whatever is left behind is recorded in the ledger, a file in the state directory ([`HarnessBuilder::state_dir`]). Each topic
+//! and group is recorded before it is created, and removed when the broker has confirmed its deletion. The next run with the
+//! same state directory deletes what the ledgers of dead runs list, in the background; [`sweep()`] deletes it at once. If a
+//! ledger cannot be read, the file is set aside and named on stderr, and nothing that it lists is deleted. If a CI machine
+//! loses its disk, it also loses its ledgers.
 //!
-//! # Under cargo-nextest
-//!
-//! Each test is a process of its own, with an embedded broker of its own. On a real cluster a worker is nextest's global slot: its
-//! topics are made once per run and reused by every process that gets the slot, until a failure. What the run leaves is swept by
-//! the next one, or by [`sweep`].
+//! [`HarnessBuilder::keep_topics`] keeps topics on purpose, such as those of a failed test.
 //!
 //! # Features
 //!
-//! - `tokio` (default): rdkafka's own tokio consumers and producers, for users of the re-export [`rdkafka`]. The fixtures work on
-//!   any runtime, and without one.
-//! - `json`: `Record::json`, [`PooledConsumer`]'s `recv_json`, and their twins.
-//! - `ssl`, `ssl-vendored`: TLS and SCRAM. `sasl`, `gssapi`: Kerberos. `zstd`, `cmake-build`, `dynamic-linking`: how librdkafka is
-//!   built. All are rdkafka's.
-//!
-//! Rust 1.89 or newer. librdkafka is compiled along: that takes a C compiler, a C++ compiler and make.
+//! - `tokio` (default): rdkafka's tokio support, for users of the re-export [`rdkafka`]. The fixtures do not need it: they work
+//!   on any runtime, and without one.
+//! - `json`: `Record::json`, `PooledConsumer::recv_json`, and their variants.
+//! - `ssl`, `ssl-vendored`: TLS and SCRAM. `sasl`, `gssapi`: Kerberos. `zstd`, `cmake-build`, `dynamic-linking`: how librdkafka
+//!   is built. rdkafka has features of the same names.
 
 #![warn(missing_docs, unreachable_pub)]
 

@@ -1,6 +1,6 @@
-//! The code of the README and of the crate's first page: every block of theirs stands here too, and runs as a test.
+//! The code of the README and of the crate documentation: each of their Rust blocks is repeated here and runs as a test.
 //!
-//! As doctests they only compile, because rstest leaves tests out of everything that is not a test build.
+//! A doctest would not run them, because rstest compiles tests only in test builds.
 
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,20 +15,20 @@ use rstest_kafka::{Kafka, ProducerRecord, TestResult, TopicNames, TopicSpec, kaf
 #[case::json("json", br#"{"id":1}"#)]
 #[case::text("text", b"one")]
 fn ingest_forwards(kafka: Kafka, #[case] kind: &str, #[case] payload: &[u8]) {
-    let events = kafka.topic("events"); // exists, and begins here for this test
-    let consumer = kafka.consumer(&events); // from the pool, connected
-    kafka.send(&events, kind, payload); // returns once the broker has it
-    let message = consumer.recv(); // waits 5 seconds at most
+    let events = kafka.topic("events"); // exists; older messages are hidden from this test
+    let consumer = kafka.consumer(&events); // from the pool, already connected
+    kafka.send(&events, kind, payload); // returns when the broker has acknowledged the message
+    let message = consumer.recv(); // waits at most 5 seconds
     assert_eq!(message.payload(), Some(payload));
-    consumer.assert_empty(); // asks the broker, does not sleep
+    consumer.assert_empty(); // asks the broker instead of sleeping
 }
 
 #[rstest]
-fn both_get_it(kafka: Kafka) {
-    let (one, other) = (kafka.consumer("events"), kafka.consumer("events"));
+fn every_consumer_receives_every_message(kafka: Kafka) {
+    let (first, second) = (kafka.consumer("events"), kafka.consumer("events"));
     kafka.send("events", "key", "value");
-    assert_eq!(one.recv().text(), "value");
-    assert_eq!(other.recv().text(), "value");
+    assert_eq!(first.recv().text(), "value");
+    assert_eq!(second.recv().text(), "value");
 }
 
 #[rstest]
@@ -40,29 +40,17 @@ async fn async_case(kafka: Kafka) {
 }
 
 #[rstest]
-fn a_key_stays_on_its_partition(kafka: Kafka) {
-    let wide = kafka.topic(TopicSpec::new("wide").partitions(6));
-    let consumer = kafka.consumer(&wide);
-    let first = kafka.send(&wide, "ada", "1");
-    let second = kafka.send(&wide, "ada", "2");
-    assert_eq!(first.partition, second.partition);
-    assert_eq!(consumer.recv_n(2).len(), 2);
-}
+fn partitions_keys_and_headers(kafka: Kafka) {
+    let customers = kafka.topic(TopicSpec::new("customers").partitions(6));
+    let scratch = kafka.topic(TopicSpec::new("scratch").exclusive()); // no other test ever gets this topic
+    kafka.send_record(&customers, ProducerRecord::new("ada", "1").header("trace", "a1").partition(5));
+    kafka.send_record(&customers, ProducerRecord::tombstone("ada").partition(5));
 
-#[rstest]
-fn a_deleted_customer_is_forgotten(kafka: Kafka) {
-    let customers = kafka.topic("customers");
     let consumer = kafka.consumer(&customers);
-    kafka.send_record(&customers, ProducerRecord::new("ada", "1").header("trace", "a1").partition(0));
-    kafka.send_record(&customers, ProducerRecord::tombstone("ada"));
-    assert_eq!(consumer.recv().header("trace"), Some(&b"a1"[..]));
-    assert_eq!(consumer.recv().payload(), None);
-}
-
-#[rstest]
-fn nobody_else_gets_it(kafka: Kafka) {
-    let scratch = kafka.topic(TopicSpec::new("scratch").exclusive());
-    kafka.send(&scratch, "key", "left behind");
+    let (created, deleted) = (consumer.recv(), consumer.recv());
+    assert_eq!((created.partition(), created.header("trace")), (5, Some(&b"a1"[..])));
+    assert_eq!((deleted.key(), deleted.payload()), (Some(&b"ada"[..]), None));
+    kafka.consumer(&scratch).assert_empty();
 }
 
 #[rstest]
@@ -71,15 +59,15 @@ fn service_consumes_what_we_send(kafka: Kafka) {
     let group = kafka.group("billing", [&orders]);
     let service = start_service(kafka.consumer_config(&group), &orders);
     kafka.send(&orders, "key", "value");
-    group.wait_until_consumed(); // its committed offsets have reached the topic's end
+    group.wait_until_consumed(); // until the committed offsets reach the end of the topic
     service.stop();
 }
 
 #[rstest]
-fn service_makes_its_topic(kafka: Kafka, topic_names: TopicNames) {
+fn service_creates_its_topic(kafka: Kafka, topic_names: TopicNames) {
     let audit = topic_names.name("audit");
     let consumer = kafka.consumer(&audit);
-    write_audit_log(kafka.producer_config(), &audit); // the broker makes the topic at the first write
+    write_audit_log(kafka.producer_config(), &audit); // the first write creates the topic
     assert_eq!(consumer.recv().text(), "service started");
 }
 
@@ -96,33 +84,11 @@ mod own_harness {
     use std::sync::LazyLock;
 
     use rstest::{fixture, rstest};
-    use rstest_kafka::{Harness, Kafka};
-
-    static RELAY: LazyLock<Harness> =
-        LazyLock::new(|| Harness::builder().topic_prefix("relay-test").partitions(3).build());
-
-    #[fixture]
-    fn kafka() -> Kafka {
-        RELAY.lease()
-    }
-
-    #[rstest]
-    fn has_three_partitions(kafka: Kafka) {
-        let events = kafka.topic("events");
-        assert!(events.starts_with("relay-test-events-"));
-        assert_eq!(events.partitions(), Some(3));
-    }
-}
-
-mod faults {
-    use std::sync::LazyLock;
-
-    use rstest::{fixture, rstest};
     use rstest_kafka::{ErrorCode, Harness, Kafka, Request};
 
     use super::start_service;
 
-    static EMBEDDED: LazyLock<Harness> = LazyLock::new(|| Harness::builder().embedded_brokers(1).build());
+    static EMBEDDED: LazyLock<Harness> = LazyLock::new(|| Harness::builder().embedded_brokers(1).partitions(3).build());
 
     #[fixture]
     fn kafka() -> Kafka {
@@ -130,21 +96,32 @@ mod faults {
     }
 
     #[rstest]
-    fn service_tries_a_refused_commit_again(kafka: Kafka) {
+    fn has_three_partitions(kafka: Kafka) {
+        assert_eq!(kafka.topic("events").partitions(), Some(3));
+    }
+
+    #[rstest]
+    fn scenarios_on_one_thread_do_not_share_topics() {
+        let (one, other) = (EMBEDDED.detached_lease(), EMBEDDED.detached_lease());
+        assert_ne!(one.topic("events").name(), other.topic("events").name());
+    }
+
+    #[rstest]
+    fn service_retries_a_refused_commit(kafka: Kafka) {
         let faults = kafka.faults(); // before the first topic
         let orders = kafka.topic("orders");
         let group = kafka.group("billing", [&orders]);
         kafka.send(&orders, "key", "value");
-        let commits = faults.requests(Request::OffsetCommit); // the group's fence was one
+        let before = faults.requests(Request::OffsetCommit); // kafka.group has committed the fences
         faults.fail_next(Request::OffsetCommit, 2, ErrorCode::RequestTimedOut);
         let service = start_service(kafka.consumer_config(&group), &orders);
         group.wait_until_consumed();
-        assert_eq!(faults.requests(Request::OffsetCommit) - commits, 3); // two refused, one taken
+        assert_eq!(faults.requests(Request::OffsetCommit) - before, 3); // two failed, one succeeded
         service.stop();
     }
 }
 
-/// Reads one message and commits it; the least that can be called a service.
+/// A service that reads one message and commits its offset.
 struct Service(JoinHandle<()>);
 
 fn start_service(mut config: ClientConfig, topic: &str) -> Service {
@@ -173,20 +150,22 @@ fn write_audit_log(config: ClientConfig, topic: &str) {
     producer.flush(Duration::from_secs(5)).unwrap();
 }
 
-/// The lines that count: without those that only import, without indentation and empty lines.
+/// The lines to compare: without imports, indentation and empty lines.
 fn lines(code: &str) -> String {
     let counts = |line: &&str| !line.is_empty() && !line.starts_with("use ");
     code.lines().map(str::trim).filter(counts).collect::<Vec<_>>().join("\n")
 }
 
 #[rstest]
-#[case::readme(include_str!("../README.md"), 10)]
-#[case::first_page(include_str!("../src/lib.rs"), 1)]
-fn what_is_documented_runs_here(#[case] page: &str, #[case] least: usize) {
+#[case::readme(include_str!("../README.md"), 6)]
+#[case::crate_documentation(include_str!("../src/lib.rs"), 1)]
+fn documented_code_runs_here(#[case] page: &str, #[case] least: usize) {
     let here = lines(include_str!("newcomer.rs"));
     let page: String = page.lines().map(|line| format!("{}\n", line.trim_start_matches("//!").trim_start())).collect();
+    let fenced = page.split("\n```").skip(1).step_by(2);
+    // What follows `rust` up to the end of the line are rustdoc's attributes, such as `ignore`.
     let blocks: Vec<&str> =
-        page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+        fenced.filter_map(|fenced| Some(fenced.strip_prefix("rust")?.split_once('\n')?.1)).collect();
     assert!(blocks.len() >= least, "{} blocks", blocks.len());
     for block in blocks {
         assert!(here.contains(&lines(block)), "not in tests/newcomer.rs:\n{block}");
