@@ -11,7 +11,7 @@ use std::time::Instant;
 use common::allocations::{Counting, of_this_thread};
 use common::report::{Bench, Target};
 use common::{median, process};
-use rstest_kafka::{FailureAccount, Harness, TopicNames};
+use rstest_kafka::{FailureReport, Harness, TopicNames};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -50,7 +50,7 @@ fn at_once(harness: &Harness, threads: usize, per_batch: u32, call: impl Fn(&Top
 fn main() {
     let Some(mut bench) = Bench::begin("names") else { return };
     // One of its tests fails on purpose.
-    let harness = Harness::builder().topic_prefix("bench-names").failure_account(FailureAccount::Off).build();
+    let harness = Harness::builder().topic_prefix("bench-names").failure_report(FailureReport::Off).build();
     bench.on(&harness.lease());
     let per_batch = bench.pick(2_000, 20);
     let text = |names: &TopicNames| drop(black_box(names.text(black_box("events")).unwrap()));

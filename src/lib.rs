@@ -136,7 +136,7 @@ pub use rdkafka;
 
 pub use crate::broker::{Capabilities, pairs};
 pub use crate::cluster::pool::{ConsumerContext, ConsumerRuntime, PoolClient};
-pub use crate::config::{FailureAccount, KeepTopics};
+pub use crate::config::{FailureReport, KeepTopics};
 pub use crate::fixtures::{consumers, kafka, topic_names};
 pub use crate::handles::consumer::PooledConsumer;
 pub use crate::handles::faults::Faults;

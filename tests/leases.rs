@@ -11,7 +11,7 @@ use common::{alone, put};
 use rstest_kafka::{Harness, Kafka, TestResult};
 
 fn harness(prefix: &str) -> Harness {
-    Harness::builder().topic_prefix(prefix).failure_account(rstest_kafka::FailureAccount::Off).build()
+    Harness::builder().topic_prefix(prefix).failure_report(rstest_kafka::FailureReport::Off).build()
 }
 
 /// A runner in miniature: it runs tests one after another on the thread that calls it, and shows an `Err` as runners do.

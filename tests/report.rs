@@ -39,7 +39,7 @@ fn masked(line: &str) -> String {
 #[rstest]
 fn the_summary_says_what_was_made_and_what_was_reused() {
     let outcome = embedded(Child::of_module("child_reuses::", 1));
-    let outcome = outcome.env(REPORT, "summary").env("RSTEST_KAFKA_FAILURE_ACCOUNT", "off").run();
+    let outcome = outcome.env(REPORT, "summary").env("RSTEST_KAFKA_FAILURE_REPORT", "off").run();
     outcome.exits_with(101).stdout_is_libtests();
     let expected = [
         "rstest-kafka: 4 tests on 1 worker: 1 failed, 1 new generation",

@@ -14,7 +14,7 @@ use common::{comes_true, lease, put, thread_of_a_test};
 use rstest::{fixture, rstest};
 use rstest_kafka::rdkafka::bindings as rdsys;
 use rstest_kafka::rdkafka::consumer::Consumer;
-use rstest_kafka::{Consumers, FailureAccount, Harness, Kafka, PooledConsumer, TestError, TestResult, TopicNames};
+use rstest_kafka::{Consumers, FailureReport, Harness, Kafka, PooledConsumer, TestError, TestResult, TopicNames};
 use rstest_kafka::{consumers, kafka, topic_names};
 
 /// What a lease is made of.
@@ -206,7 +206,7 @@ fn a_consumer_that_outlives_its_generation_is_not_handed_out() {
 
 #[rstest]
 fn a_consumer_that_is_put_back_while_its_worker_moves_on_does_not_stay() {
-    let harness = Harness::builder().topic_prefix("put-back").failure_account(FailureAccount::Off).build();
+    let harness = Harness::builder().topic_prefix("put-back").failure_report(FailureReport::Off).build();
     let other = Harness::builder().topic_prefix("put-back-too").build();
     for round in 0..100 {
         let passed = thread_of_a_test(|| {

@@ -64,7 +64,7 @@ fn start_by(mut command: Command, prefix: &str, state: &Path, extra: &[(&str, &s
         .env("RSTEST_KAFKA_GROUP_PREFIX", prefix)
         .env("RSTEST_KAFKA_STATE_DIR", state)
         // Nothing else is to stand on stderr than what went wrong.
-        .env("RSTEST_KAFKA_FAILURE_ACCOUNT", "off")
+        .env("RSTEST_KAFKA_FAILURE_REPORT", "off")
         .envs(extra.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -35,7 +35,7 @@ pub(super) fn empty() {
         for open in &clusters {
             let (open, done, allowed) = (open.clone(), done.clone(), for_closing(open.exit_deadline));
             let close = move || {
-                let left = open.connection.close_at_exit(Deadline::after(allowed));
+                let left = open.cluster.close_at_exit(Deadline::after(allowed));
                 let _ = done.send(left);
                 // The last reference would run Drops that have no deadline.
                 keep(open);
@@ -66,7 +66,7 @@ pub(super) fn empty() {
         PROCESS.workers.end(in_time);
         closing.took = began.elapsed();
         for open in clusters.iter().filter(|open| open.report == Report::Summary) {
-            summary = Some(summary.unwrap_or_default().and(open.connection.stats()));
+            summary = Some(summary.unwrap_or_default().and(open.cluster.stats()));
         }
         if let Some(stats) = summary {
             let _ = writeln!(std::io::stderr(), "rstest-kafka: {stats}\n  exit       {closing}");

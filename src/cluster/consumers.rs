@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Connection;
+use super::Cluster;
 use crate::cluster::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
 use crate::cluster::process::PROCESS;
 use crate::model::error::Result;
@@ -11,23 +11,23 @@ use crate::sync::kept::keep;
 use crate::sync::wait::Deadline;
 use crate::worker::names::Names;
 
-impl Connection {
+impl Cluster {
     /// What a consumer of that topic has to be good for now.
     pub(crate) fn pool_key(&self, lane: usize, topic: Arc<str>, generation: u32) -> PoolKey {
-        let groups_left = self.groups_left(&topic);
-        PoolKey { lane, topic, generation, groups_left }
+        let abandoned_groups = self.abandoned_groups(&topic);
+        PoolKey { lane, topic, generation, abandoned_groups }
     }
 
-    fn groups_left(&self, topic: &str) -> u32 {
-        self.groups_left.get(topic).map_or(0, |left| *left)
+    fn abandoned_groups(&self, topic: &str) -> u32 {
+        self.abandoned_groups.get(topic).map_or(0, |left| *left)
     }
 
     /// A test has made one a member of its group. The broker may take it for one until it has been closed: a commit from
     /// outside would be refused, and who joins would share the partitions with it.
     pub(crate) fn leave_group(&self, key: &PoolKey) {
-        let left = key.groups_left + 1;
-        self.groups_left.entry(Arc::clone(&key.topic)).and_modify(|now| *now = left.max(*now)).or_insert(left);
-        self.retire(clients(self.pool.retire_left(&key.topic, left)));
+        let left = key.abandoned_groups + 1;
+        self.abandoned_groups.entry(Arc::clone(&key.topic)).and_modify(|now| *now = left.max(*now)).or_insert(left);
+        self.retire(clients(self.pool.retire_abandoned(&key.topic, left)));
     }
 
     /// A consumer from the pool, or a new one, of a topic with so many partitions; and the state that it is in.
@@ -43,7 +43,7 @@ impl Connection {
             let (client, resting_at) = idle.wake();
             return Ok((client, resting_at.map_or(CheckedOut::Unassigned, CheckedOut::Resting)));
         }
-        let group = names.group(logical, key.groups_left)?;
+        let group = names.group(logical, key.abandoned_groups)?;
         self.record_group(&group)?;
         let client = Arc::new(pool::make(&self.broker, &group, partitions)?);
         self.counters.consumers_made.add(1);
@@ -54,7 +54,7 @@ impl Connection {
 
     /// Takes a consumer back that is idle; the one that is thereby too many is closed elsewhere.
     pub(crate) fn put_back(&self, key: PoolKey, idle: Arc<IdleConsumer>) {
-        let (lane, generation, topic, group) = (key.lane, key.generation, Arc::clone(&key.topic), key.groups_left);
+        let (lane, generation, topic, group) = (key.lane, key.generation, Arc::clone(&key.topic), key.abandoned_groups);
         let evicted = self.pool.put_back(key, idle);
         self.retire(clients(evicted));
         // A failure that moved the lane just now may have looked through the pool before.
@@ -62,9 +62,9 @@ impl Connection {
         if generation < current {
             self.retire_before(lane, current);
         }
-        let left = self.groups_left(&topic);
+        let left = self.abandoned_groups(&topic);
         if group < left {
-            self.retire(clients(self.pool.retire_left(&topic, left)));
+            self.retire(clients(self.pool.retire_abandoned(&topic, left)));
         }
     }
 

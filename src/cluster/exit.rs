@@ -4,7 +4,7 @@ use super::process::PROCESS;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Connection;
+use super::Cluster;
 use super::topics::MadeTopic;
 use crate::cluster::pool::{self, PoolClient};
 use crate::sync::kept::keep;
@@ -25,7 +25,7 @@ pub(crate) struct LeftOver {
     pub(crate) deleted_groups: usize,
 }
 
-impl Connection {
+impl Cluster {
     /// At exit: closes every consumer and deletes every topic and group, at once, within the deadline.
     pub(crate) fn close_at_exit(&self, deadline: Deadline) -> LeftOver {
         self.closing.store(true, Ordering::SeqCst);

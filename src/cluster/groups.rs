@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Connection;
+use super::Cluster;
 use crate::sync::wait::Deadline;
 
 /// How long groups gather before they are deleted together; the pause before a group is tried again doubles from here.
@@ -80,20 +80,20 @@ impl EndedGroups {
         }
     }
 
-    fn delete_all(&self, connection: &Weak<Connection>) {
+    fn delete_all(&self, cluster: &Weak<Cluster>) {
         while let Some(mut groups) = self.next() {
             // Not kept alive by this thread while it waits.
-            let Some(connection) = connection.upgrade() else { return self.stop() };
+            let Some(cluster) = cluster.upgrade() else { return self.stop() };
             let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
-            let left = connection.broker.delete_groups(&names, Deadline::after(PATIENCE));
+            let left = cluster.broker.delete_groups(&names, Deadline::after(PATIENCE));
             groups.retain(|group| left.iter().any(|(name, _)| *name == group.name));
-            connection.forget_groups(names.into_iter().filter(|name| !left.iter().any(|(other, _)| other == name)));
+            cluster.forget_groups(names.into_iter().filter(|name| !left.iter().any(|(other, _)| other == name)));
             self.try_again(groups);
         }
     }
 }
 
-impl Connection {
+impl Cluster {
     /// The lease of these groups is over.
     pub(crate) fn delete_groups_soon(self: &Arc<Self>, names: impl IntoIterator<Item = String>) {
         let mut state = self.ended_groups.lock();
@@ -106,10 +106,10 @@ impl Connection {
             return;
         }
         if !state.has_thread {
-            let (ended, connection) = (Arc::clone(&self.ended_groups), Arc::downgrade(self));
+            let (ended, cluster) = (Arc::clone(&self.ended_groups), Arc::downgrade(self));
             let builder = thread::Builder::new().name("rstest-kafka groups".to_owned()).stack_size(256 * 1024);
             // Without a thread they wait for the next one, or for the exit.
-            state.has_thread = builder.spawn(move || ended.delete_all(&connection)).is_ok();
+            state.has_thread = builder.spawn(move || ended.delete_all(&cluster)).is_ok();
         }
         drop(state);
         self.ended_groups.changed.notify_one();

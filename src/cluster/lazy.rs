@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use super::process::PROCESS;
 use crate::broker::{Broker, Shape};
-use crate::cluster::Connection;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::model::error::{Error, Result};
 use crate::model::topic::TopicSpec;
 use crate::report::stats::Stats;
-use crate::sync::flight::Flight;
+use crate::sync::once::OnceWithDeadline;
 use crate::sync::wait::Deadline;
 
-pub(crate) struct HarnessInner {
+pub(crate) struct LazyCluster {
     config: Result<Config>,
-    connection: Flight<Arc<Connection>>,
+    cluster: OnceWithDeadline<Arc<Cluster>>,
     /// The broker and its clients while there is no connection. They go on connecting between two leases: to a broker at a
     /// distance, or over TLS, that takes longer than one short wait.
     connecting: Mutex<Option<Arc<Broker>>>,
@@ -23,14 +23,19 @@ pub(crate) struct HarnessInner {
     unreachable: Mutex<Option<Error>>,
 }
 
-impl HarnessInner {
+impl LazyCluster {
     /// One that has connected to nothing yet.
     pub(crate) fn new(config: Result<Config>) -> Self {
-        Self { config, connection: Flight::default(), connecting: Mutex::default(), unreachable: Mutex::default() }
+        Self {
+            config,
+            cluster: OnceWithDeadline::default(),
+            connecting: Mutex::default(),
+            unreachable: Mutex::default(),
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.connection.get().map(|connection| connection.stats()).unwrap_or_default()
+        self.cluster.get().map(|cluster| cluster.stats()).unwrap_or_default()
     }
 
     pub(crate) fn config(&self) -> Result<&Config> {
@@ -43,9 +48,9 @@ impl HarnessInner {
     }
 
     /// The connection, made by the first lease.
-    pub(crate) fn connection(&self) -> Result<Arc<Connection>> {
-        if let Some(connection) = self.connection.get() {
-            return Ok(connection);
+    pub(crate) fn cluster(&self) -> Result<Arc<Cluster>> {
+        if let Some(cluster) = self.cluster.get() {
+            return Ok(cluster);
         }
         let config = self.config()?;
         let known = lock(&self.unreachable).clone();
@@ -58,8 +63,8 @@ impl HarnessInner {
                 Err(error) => drop(unreachable.get_or_insert_with(|| error.clone())),
             }
             drop(unreachable);
-            if let Ok(connection) = &outcome {
-                PROCESS.add(connection, config.exit_deadline, config.report.clone());
+            if let Ok(cluster) = &outcome {
+                PROCESS.add(cluster, config.exit_deadline, config.report.clone());
             }
             outcome
         };
@@ -72,14 +77,14 @@ impl HarnessInner {
                 source: None,
             },
         };
-        self.connection.get_or_make(deadline, connect, late)
+        self.cluster.get_or_create(deadline, connect, late)
     }
 
     /// Goes on with the clients that are connecting, if there are any.
     ///
     /// Clients that have failed to connect wait longer and longer before they try again, 10 s in the end. New ones take their
     /// place, and their first failure is enough: tests on a broker that is down do not pile up.
-    fn connect(&self, config: &Config, deadline: Deadline) -> Result<Arc<Connection>> {
+    fn connect(&self, config: &Config, deadline: Deadline) -> Result<Arc<Cluster>> {
         let made = lock(&self.connecting).clone();
         let has_failed = made.as_ref().is_some_and(|broker| broker.control().has_failed());
         let broker = match made.filter(|_| !has_failed) {
@@ -93,9 +98,9 @@ impl HarnessInner {
         if has_failed {
             broker.control().answers_or_fails(deadline)?;
         }
-        let connection = Connection::open(broker, config, deadline)?;
+        let cluster = Cluster::open(broker, config, deadline)?;
         *lock(&self.connecting) = None;
-        Ok(Arc::new(connection))
+        Ok(Arc::new(cluster))
     }
 
     /// What a spec comes to with the harness's defaults.
@@ -109,10 +114,10 @@ impl HarnessInner {
     }
 }
 
-impl Drop for HarnessInner {
+impl Drop for LazyCluster {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.get() {
-            PROCESS.remove(&connection);
+        if let Some(cluster) = self.cluster.get() {
+            PROCESS.remove(&cluster);
         }
     }
 }

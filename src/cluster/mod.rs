@@ -30,29 +30,29 @@ use crate::model::error::Result;
 use crate::model::ids::WorkerId;
 use crate::report::stats::{Counters, Stats};
 use crate::report::{self, Recorder, Report};
-use crate::sync::closer::Closer;
-use crate::sync::flight::Flight;
+use crate::sync::background::BackgroundDrop;
+use crate::sync::once::OnceWithDeadline;
 use crate::sync::wait::Deadline;
 use crate::worker::state::WorkerState;
 
 /// What one harness has open on its broker.
-pub(crate) struct Connection {
+pub(crate) struct Cluster {
     broker: Arc<Broker>,
     producer: Arc<Producer>,
     pool: Pool<Arc<IdleConsumer>>,
     /// Every consumer that is not closed, also those that a test holds or has leaked: exit closes them too.
     open: DashMap<u64, Weak<PoolClient>>,
-    closer: Closer<Arc<PoolClient>>,
+    closer: BackgroundDrop<Arc<PoolClient>>,
     topics: DashMap<String, Arc<MadeTopic>>,
     groups: DashSet<String>,
     ended_groups: Arc<EndedGroups>,
     /// By topic, how many groups of its pooled consumers had members, and were left for a new one.
-    groups_left: DashMap<Arc<str>, u32>,
+    abandoned_groups: DashMap<Arc<str>, u32>,
     /// Those of the harness: a connection of one lease counts into the same.
     counters: Arc<Counters>,
     /// Where a page is to be drawn of what its leases do.
     recorder: Option<Arc<Recorder>>,
-    warm: Flight<()>,
+    warm: OnceWithDeadline<()>,
     next_consumer: AtomicU64,
     closing: AtomicBool,
     keep_topics: KeepTopics,
@@ -62,7 +62,7 @@ pub(crate) struct Connection {
     sweeping: Option<Sweeping>,
 }
 
-impl Connection {
+impl Cluster {
     /// A connection to the broker, which fails within the deadline if it does not answer.
     pub(crate) fn open(broker: Arc<Broker>, config: &Config, deadline: Deadline) -> Result<Self> {
         let (mut state, mut sweeping) = (None, None);
@@ -105,15 +105,15 @@ impl Connection {
             producer,
             pool: Pool::new(config.max_idle_consumers),
             open: DashMap::new(),
-            closer: Closer::new(),
+            closer: BackgroundDrop::new(),
             topics: reusable(state.as_deref(), deadline),
             groups: DashSet::new(),
             ended_groups: Arc::default(),
-            groups_left: DashMap::new(),
+            abandoned_groups: DashMap::new(),
             counters,
             recorder,
             broker,
-            warm: Flight::default(),
+            warm: OnceWithDeadline::default(),
             next_consumer: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             keep_topics: config.keep_topics,

@@ -4,10 +4,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::broker::Broker;
-use crate::cluster::Connection;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::model::error::{Error, Result};
-use crate::sync::closer::Closer;
+use crate::sync::background::BackgroundDrop;
 use crate::sync::wait::Deadline;
 
 /// How many brokers of ended leases may be on their way out before the next one waits for them.
@@ -17,16 +17,16 @@ const MOST_ENDING: usize = 16;
 const END: Duration = Duration::from_secs(5);
 
 /// Closes the brokers of ended leases off the test's path.
-static ENDING: LazyLock<Closer<Ending>> = LazyLock::new(Closer::new);
+static ENDING: LazyLock<BackgroundDrop<Ending>> = LazyLock::new(BackgroundDrop::new);
 
 /// A broker of one lease, with the connection to it.
-pub(crate) struct OwnBroker {
+pub(crate) struct PrivateBroker {
     broker: Arc<Broker>,
-    connection: Arc<Connection>,
+    cluster: Arc<Cluster>,
 }
 
-impl OwnBroker {
-    pub(crate) fn start(config: &Config, harness: &Connection, deadline: Deadline) -> Result<Self> {
+impl PrivateBroker {
+    pub(crate) fn start(config: &Config, harness: &Cluster, deadline: Deadline) -> Result<Self> {
         if !harness.broker().capabilities().faults {
             return Err(Error::Unsupported {
                 what: "have faults on demand".to_owned(),
@@ -38,12 +38,12 @@ impl OwnBroker {
         }
         ENDING.wait_for_room(MOST_ENDING, deadline);
         let broker = Arc::new(Broker::embedded(config.embedded_brokers, &config.properties)?);
-        let connection = Arc::new(Connection::of_one_lease(&broker, config, harness, deadline)?);
-        Ok(Self { broker, connection })
+        let cluster = Arc::new(Cluster::of_one_lease(&broker, config, harness, deadline)?);
+        Ok(Self { broker, cluster })
     }
 
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
     }
 
     pub(crate) fn broker(&self) -> &Arc<Broker> {
@@ -52,13 +52,13 @@ impl OwnBroker {
 
     /// What is left to be closed when its lease has ended, or when it was never used.
     pub(crate) fn ending(&self) -> Ending {
-        Ending { connection: Arc::clone(&self.connection) }
+        Ending { cluster: Arc::clone(&self.cluster) }
     }
 }
 
 /// What is left of a lease's own broker; its drop takes it apart.
 pub(crate) struct Ending {
-    connection: Arc<Connection>,
+    cluster: Arc<Cluster>,
 }
 
 impl Ending {
@@ -72,10 +72,10 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let deadline = Deadline::after(END);
         // Its faults stay as they are: these clients close without their broker.
-        self.connection.close_idle();
-        self.connection.wait_for_closing(deadline);
+        self.cluster.close_idle();
+        self.cluster.wait_for_closing(deadline);
         // The lease lets go of it any moment; whoever is last waits for its clients to end, and that is not to be the test.
-        while Arc::strong_count(&self.connection) > 1 && !deadline.has_passed() {
+        while Arc::strong_count(&self.cluster) > 1 && !deadline.has_passed() {
             deadline.pause(Duration::from_millis(1));
         }
     }

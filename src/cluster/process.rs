@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Connection, at_exit};
+use super::{Cluster, at_exit};
 use crate::ledger;
 use crate::report::stats::Stats;
 use crate::report::{self, Report};
@@ -42,7 +42,7 @@ pub(crate) struct Process {
 /// A cluster that a harness has open.
 #[derive(Clone)]
 pub(super) struct OpenCluster {
-    pub(super) connection: Arc<Connection>,
+    pub(super) cluster: Arc<Cluster>,
     pub(super) exit_deadline: Duration,
     pub(super) report: Report,
 }
@@ -85,14 +85,14 @@ impl Process {
         // Cloned, so that no lock is held while consumers are handed to be closed.
         let clusters: Vec<OpenCluster> = self.clusters().clone();
         for open in clusters {
-            open.connection.retire_before(lane, generation);
+            open.cluster.retire_before(lane, generation);
         }
         self.workers.move_on();
     }
 
     /// From now on the cluster is closed at exit, and its consumers when their lane fails.
-    pub(super) fn add(&self, connection: &Arc<Connection>, exit_deadline: Duration, report: Report) {
-        self.clusters().push(OpenCluster { connection: Arc::clone(connection), exit_deadline, report });
+    pub(super) fn add(&self, cluster: &Arc<Cluster>, exit_deadline: Duration, report: Report) {
+        self.clusters().push(OpenCluster { cluster: Arc::clone(cluster), exit_deadline, report });
         if !self.is_armed.swap(true, Ordering::SeqCst) {
             // Registered only now, after the first client was created: exit functions run in reverse order, so this one comes
             // before those of the libraries that the clients stand on, such as OpenSSL's.
@@ -107,35 +107,34 @@ impl Process {
     ///
     /// What it created on a broker that outlives the process is deleted at exit all the same, by another harness of that broker if
     /// there is one: a harness with the same prefix has the same names, and may be using them.
-    pub(super) fn remove(&self, connection: &Arc<Connection>) {
-        let outlives = connection.broker().capabilities().outlives_process;
+    pub(super) fn remove(&self, cluster: &Arc<Cluster>) {
+        let outlives = cluster.broker().capabilities().outlives_process;
         let mut clusters = self.clusters();
-        let Some(at) = clusters.iter().position(|open| Arc::ptr_eq(&open.connection, connection)) else { return };
+        let Some(at) = clusters.iter().position(|open| Arc::ptr_eq(&open.cluster, cluster)) else { return };
         let is_same_broker = |other: &&OpenCluster| {
-            !Arc::ptr_eq(&other.connection, connection)
-                && other.connection.broker().name() == connection.broker().name()
+            !Arc::ptr_eq(&other.cluster, cluster) && other.cluster.broker().name() == cluster.broker().name()
         };
-        let other = clusters.iter().find(is_same_broker).map(|open| Arc::clone(&open.connection));
+        let other = clusters.iter().find(is_same_broker).map(|open| Arc::clone(&open.cluster));
         if outlives && other.is_none() {
             drop(clusters);
-            connection.close_idle();
+            cluster.close_idle();
             return;
         }
         let open = clusters.swap_remove(at);
         drop(clusters);
         if open.report == Report::Summary {
-            let stats = connection.stats();
+            let stats = cluster.stats();
             let mut gone = self.gone();
             *gone = Some(gone.unwrap_or_default().and(stats));
         }
         if let Some(other) = other.filter(|_| outlives) {
-            connection.hand_over_to(&other);
+            cluster.hand_over_to(&other);
         }
         let close = {
             let open = open.clone();
             move || {
-                open.connection.close_idle();
-                open.connection.wait_for_closing(Deadline::after(open.exit_deadline));
+                open.cluster.close_idle();
+                open.cluster.wait_for_closing(Deadline::after(open.exit_deadline));
             }
         };
         if thread::Builder::new().name("rstest-kafka close".to_owned()).spawn(close).is_err() {

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
-use super::Connection;
+use super::Cluster;
 use crate::broker::{Creation, Shape};
 use crate::config::KeepTopics;
 use crate::ledger::Entry;
 use crate::model::error::{Error, Result};
 use crate::model::topic::Fence;
 use crate::model::topic::TopicNow;
-use crate::sync::flight::Flight;
+use crate::sync::once::OnceWithDeadline;
 use crate::sync::wait::Deadline;
 use crate::worker::state::WorkerState;
 
@@ -22,7 +22,7 @@ use crate::worker::state::WorkerState;
 pub(super) struct MadeTopic {
     /// `None`: only named, the system under test makes it.
     shape: Option<Shape>,
-    making: Flight<()>,
+    making: OnceWithDeadline<()>,
     /// How many partitions it was last seen to have; 0: not seen yet.
     partitions: AtomicI32,
     pub(super) of_failed_lease: AtomicBool,
@@ -40,7 +40,7 @@ impl MadeTopic {
     fn new(shape: Option<Shape>) -> Self {
         Self {
             shape,
-            making: Flight::default(),
+            making: OnceWithDeadline::default(),
             partitions: AtomicI32::new(0),
             of_failed_lease: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
@@ -58,7 +58,7 @@ impl MadeTopic {
     }
 }
 
-impl Connection {
+impl Cluster {
     /// The shape in which a topic of that name exists, as far as this harness knows.
     ///
     /// It may have other partitions than were asked for: another harness or a service under test made it first, or a test has
@@ -89,7 +89,7 @@ impl Connection {
             self.counters.topics_made_in.add(began.elapsed());
             Ok(())
         };
-        made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
+        made.making.get_or_create(deadline, make, || self.late(name, deadline))?;
         let is_new = made.is_new.swap(false, Ordering::SeqCst);
         if is_new { &self.counters.topics_made } else { &self.counters.topics_reused }.add(1);
         loop {
@@ -147,7 +147,7 @@ impl Connection {
                 made.is_new.store(true, Ordering::SeqCst);
                 self.wait_for_leaders(&made, name, deadline)
             };
-            made.making.get_or_make(deadline, make, || self.late(name, deadline))?;
+            made.making.get_or_create(deadline, make, || self.late(name, deadline))?;
         }
         self.counters.topics_made_in.add(began.elapsed());
         Ok(())
@@ -161,7 +161,7 @@ impl Connection {
         }
         let look = || self.broker.control().partitions(topic, Deadline::after(deadline.remaining() / 2)).map(drop);
         // A broker that does not answer is the next request's to tell.
-        let _ = self.warm.get_or_make(deadline, look, || self.late(topic, deadline));
+        let _ = self.warm.get_or_create(deadline, look, || self.late(topic, deadline));
     }
 
     /// Kafka takes no two names that differ in `.` and `_` alone, since its metrics would have one name for both.
@@ -258,15 +258,15 @@ impl Connection {
         if names.is_empty() || self.is_closing() {
             return;
         }
-        let connection = Arc::clone(self);
+        let cluster = Arc::clone(self);
         let delete = move || {
-            let left = connection.broker.delete_topics(&names, Deadline::after(Duration::from_secs(5)));
-            connection.counters.topics_deleted.add(names.len().saturating_sub(left.len()));
-            if !connection.broker.capabilities().outlives_process {
-                return connection.forget_topics(&names, &left);
+            let left = cluster.broker.delete_topics(&names, Deadline::after(Duration::from_secs(5)));
+            cluster.counters.topics_deleted.add(names.len().saturating_sub(left.len()));
+            if !cluster.broker.capabilities().outlives_process {
+                return cluster.forget_topics(&names, &left);
             }
             for name in names.iter().filter(|name| !left.iter().any(|(other, _)| other == *name)) {
-                if let Some(made) = connection.topics.get(name) {
+                if let Some(made) = cluster.topics.get(name) {
                     made.deleted.store(true, Ordering::SeqCst);
                 }
             }
@@ -310,7 +310,7 @@ pub(super) fn reusable(state: Option<&WorkerState>, deadline: Deadline) -> DashM
         let made = MadeTopic::new(topic.shape.clone());
         if let Some(partitions) = topic.partitions {
             made.partitions.store(partitions, Ordering::Relaxed);
-            let _ = made.making.get_or_make(deadline, || Ok(()), || Error::misuse("nobody else is making it"));
+            let _ = made.making.get_or_create(deadline, || Ok(()), || Error::misuse("nobody else is making it"));
         }
         topics.insert(topic.name.clone(), Arc::new(made));
     }

@@ -21,7 +21,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("EXIT_DEADLINE_MS", "milliseconds, a whole number from 1 to 600000"),
     ("MAX_IDLE_CONSUMERS", "a whole number from 0 to 10000"),
     ("KEEP_TOPICS", "never, failed or always"),
-    ("FAILURE_ACCOUNT", "off, on or long"),
+    ("FAILURE_REPORT", "off, on or long"),
     ("REPORT", "off, summary, or html: and the path of a page"),
     ("STATE_DIR", "the path of a folder"),
 ];

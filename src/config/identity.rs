@@ -1,4 +1,4 @@
-//! Who this process is, by its environment: its worker, its run, and the run of cargo-nextest that it is a test of.
+//! Waiter this process is, by its environment: its worker, its run, and the run of cargo-nextest that it is a test of.
 
 use std::sync::OnceLock;
 

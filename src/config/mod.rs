@@ -52,7 +52,7 @@ impl FromStr for KeepTopics {
 /// had read. It asks the broker for a second or little more, and nothing when a test passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum FailureAccount {
+pub enum FailureReport {
     /// Nothing.
     Off,
     /// The last three records of each partition, and twelve partitions of each topic: the default.
@@ -62,7 +62,7 @@ pub enum FailureAccount {
     Long,
 }
 
-impl FromStr for FailureAccount {
+impl FromStr for FailureReport {
     type Err = ();
 
     fn from_str(value: &str) -> Result<Self, ()> {
@@ -92,7 +92,7 @@ pub(crate) struct Settings {
     pub(crate) max_idle_consumers: Option<usize>,
     pub(crate) keep_topics: Option<KeepTopics>,
     pub(crate) report: Option<Report>,
-    pub(crate) failure_account: Option<FailureAccount>,
+    pub(crate) failure_report: Option<FailureReport>,
     pub(crate) state_dir: Option<PathBuf>,
 }
 
@@ -119,7 +119,7 @@ pub(crate) struct Config {
     pub(crate) max_idle_consumers: usize,
     pub(crate) keep_topics: KeepTopics,
     pub(crate) report: Report,
-    pub(crate) failure_account: FailureAccount,
+    pub(crate) failure_report: FailureReport,
     pub(crate) state_dir: StateDir,
 }
 
@@ -148,7 +148,7 @@ impl Config {
         let max_idle_consumers = in_range("max_idle_consumers", settings.max_idle_consumers, 0..=10_000, variable)?;
         let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
         let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
-        let account_variable = environment.setting("FAILURE_ACCOUNT", |value| value.parse().ok())?;
+        let failure_report_variable = environment.setting("FAILURE_REPORT", |value| value.parse().ok())?;
         if settings.report.as_ref().is_some_and(|report| !report.has_path()) {
             return Err(Error::Config {
                 setting: "Harness::builder().report".to_owned(),
@@ -220,7 +220,7 @@ impl Config {
             max_idle_consumers: max_idle_consumers.unwrap_or(64),
             keep_topics: settings.keep_topics.or(keep_variable).unwrap_or_default(),
             report: settings.report.clone().or(report_variable).unwrap_or_default(),
-            failure_account: settings.failure_account.or(account_variable).unwrap_or_default(),
+            failure_report: settings.failure_report.or(failure_report_variable).unwrap_or_default(),
             state_dir,
         })
     }

@@ -57,8 +57,8 @@ pub struct Faults {
 
 impl Faults {
     pub(crate) fn of(lease: LeaseGuard) -> Result<Self> {
-        lease.lease().take_own_broker()?;
-        let own = lease.lease().own_broker().and_then(|own| own.broker().as_embedded().cloned());
+        lease.lease().take_private_broker()?;
+        let own = lease.lease().private_broker().and_then(|own| own.broker().as_embedded().cloned());
         let broker = own.ok_or_else(|| Error::misuse("this lease has no broker of its own"))?;
         Ok(Self { _lease: lease, broker })
     }

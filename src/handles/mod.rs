@@ -139,7 +139,7 @@ impl Kafka {
 
     /// The addresses of the broker, for a service under test.
     pub fn bootstrap_servers(&self) -> &str {
-        self.lease.lease().settle("bootstrap_servers()").broker().bootstrap_servers()
+        self.lease.lease().choose_broker("bootstrap_servers()").broker().bootstrap_servers()
     }
 
     /// A client configuration for any client, such as an admin client: addresses and security.
@@ -147,7 +147,7 @@ impl Kafka {
     /// It holds what the harness was given, passwords too, without what only a consumer or only a producer takes.
     /// [`pairs`](crate::pairs()) makes plain text of it.
     pub fn client_config(&self) -> ClientConfig {
-        self.lease.lease().settle("client_config()").broker().client_config()
+        self.lease.lease().choose_broker("client_config()").broker().client_config()
     }
 
     /// A configuration for a consumer of the service under test, as a member of this group.
@@ -169,7 +169,7 @@ impl Kafka {
     /// and `session.timeout.ms` (45 s), which is how long a member may take to close while its broker is down. librdkafka refuses
     /// both where a service sets `group.protocol=consumer`, so set them where a test depends on them.
     pub fn consumer_config(&self, group: &str) -> ClientConfig {
-        self.lease.lease().settle("consumer_config()").broker().consumer_config(group)
+        self.lease.lease().choose_broker("consumer_config()").broker().consumer_config(group)
     }
 
     /// A configuration for a producer of the service under test.
@@ -184,7 +184,7 @@ impl Kafka {
     /// | `reconnect.backoff.max.ms` | 500 | 10,000 | it connects up to 10 s late to a broker that was down |
     pub fn producer_config(&self) -> ClientConfig {
         let lease = self.lease.lease();
-        lease.settle("producer_config()").broker().producer_config(lease.harness().timeout())
+        lease.choose_broker("producer_config()").broker().producer_config(lease.harness().timeout())
     }
 
     /// The faults of a broker that this test has for itself: down, slow, answering with errors.
@@ -210,13 +210,13 @@ impl Kafka {
 
     /// What the broker can do.
     pub fn capabilities(&self) -> Capabilities {
-        self.lease.lease().connection().broker().capabilities()
+        self.lease.lease().cluster().broker().capabilities()
     }
 
     /// The broker itself where it is in this process, for this crate's own tests: they count its requests and slow it down.
     #[doc(hidden)]
     pub fn embedded(&self) -> Option<std::sync::Arc<embedded_kafka::EmbeddedKafka>> {
-        self.lease.lease().settle("the embedded broker").broker().as_embedded().cloned()
+        self.lease.lease().choose_broker("the embedded broker").broker().as_embedded().cloned()
     }
 
     /// Counts this test as failed, whatever becomes of it: its worker's next test gets the next generation.

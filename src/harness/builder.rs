@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Harness, HarnessInner};
+use super::{Harness, LazyCluster};
 use crate::config::environment::Environment;
-use crate::config::{Config, FailureAccount, KeepTopics, Settings};
+use crate::config::{Config, FailureReport, KeepTopics, Settings};
 use crate::model::error::Result;
 use crate::model::secret::Secret;
 use crate::report::Report;
@@ -133,9 +133,9 @@ impl HarnessBuilder {
         self
     }
 
-    /// What the output of a failed test ends with (`RSTEST_KAFKA_FAILURE_ACCOUNT`, default on).
-    pub fn failure_account(mut self, failure_account: FailureAccount) -> Self {
-        self.settings.failure_account = Some(failure_account);
+    /// What the output of a failed test ends with (`RSTEST_KAFKA_FAILURE_REPORT`, default on).
+    pub fn failure_report(mut self, failure_report: FailureReport) -> Self {
+        self.settings.failure_report = Some(failure_report);
         self
     }
 
@@ -155,7 +155,7 @@ impl HarnessBuilder {
     /// The harness. A setting that is not taken is an error of every lease, so that each test says why it failed.
     pub fn build(self) -> Harness {
         let config = Config::resolve(&self.settings, &Environment::of_process());
-        Harness { inner: Arc::new(HarnessInner::new(config)) }
+        Harness { inner: Arc::new(LazyCluster::new(config)) }
     }
 
     /// The harness, checked now.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 pub use self::builder::HarnessBuilder;
-use crate::cluster::lazy::HarnessInner;
+use crate::cluster::lazy::LazyCluster;
 use crate::handles::Kafka;
 use crate::lease::Lease;
 use crate::ledger::sweep::{self, Swept};
@@ -40,7 +40,7 @@ use crate::report::stats::Stats;
 /// ```
 #[derive(Clone)]
 pub struct Harness {
-    inner: Arc<HarnessInner>,
+    inner: Arc<LazyCluster>,
 }
 
 impl Harness {

@@ -48,7 +48,7 @@ impl fmt::Debug for LeaseGuard {
             .field("worker_id", worker_id)
             .field("run_id", run_id)
             .field("generation", generation)
-            .field("broker", &self.0.connection().broker().name())
+            .field("broker", &self.0.cluster().broker().name())
             .finish()
     }
 }

@@ -45,16 +45,16 @@ pub(crate) struct HeldLane {
     /// The thread on which something of this test's was used last.
     last_user: AtomicU64,
     /// The accounts of leases that ended without a sign of failure: one may still come.
-    untold: Mutex<Vec<Telling>>,
-    /// What waits for the verdict on the leases that have ended: an `Err` is known only when the test has returned.
-    undecided: Mutex<Vec<Verdict>>,
+    pending_reports: Mutex<Vec<PendingReport>>,
+    /// What waits for the on_outcome on the leases that have ended: an `Err` is known only when the test has returned.
+    awaiting_outcome: Mutex<Vec<OnOutcome>>,
 }
 
 /// The account of a lease, asked for when its test has failed after all.
-type Telling = Box<dyn FnOnce() -> String + Send>;
+type PendingReport = Box<dyn FnOnce() -> String + Send>;
 
 /// Told whether the test of a lease that has ended failed.
-type Verdict = Box<dyn FnOnce(bool) + Send>;
+type OnOutcome = Box<dyn FnOnce(bool) + Send>;
 
 impl HeldLane {
     /// The hold of this thread's test, taken now if it has none.
@@ -84,8 +84,8 @@ impl HeldLane {
             failed: AtomicBool::new(false),
             leased: AtomicBool::new(false),
             last_user: AtomicU64::new(this_thread()),
-            untold: Mutex::default(),
-            undecided: Mutex::default(),
+            pending_reports: Mutex::default(),
+            awaiting_outcome: Mutex::default(),
         }
     }
 
@@ -102,8 +102,8 @@ impl HeldLane {
     /// this thread.
     pub(crate) fn begin_lease(&self) -> u32 {
         // Of those before nobody will ask any more. Dropped outside the lock: they hold what has locks of its own.
-        let untold = std::mem::take(&mut *lock(&self.untold));
-        drop(untold);
+        let pending_reports = std::mem::take(&mut *lock(&self.pending_reports));
+        drop(pending_reports);
         self.decide();
         self.failed.store(false, Ordering::SeqCst);
         self.leased.store(true, Ordering::SeqCst);
@@ -132,15 +132,15 @@ impl HeldLane {
         self.last_user.load(Ordering::Relaxed) != this_thread()
     }
 
-    /// A lease has ended without a sign of failure: if one comes, `telling` gives the account.
-    pub(crate) fn keep_untold(&self, telling: impl FnOnce() -> String + Send + 'static) {
-        lock(&self.untold).push(Box::new(telling));
+    /// A lease has ended without a sign of failure: if one comes, `pending` gives the account.
+    pub(crate) fn keep_report(&self, pending: impl FnOnce() -> String + Send + 'static) {
+        lock(&self.pending_reports).push(Box::new(pending));
     }
 
-    /// A lease has ended: `verdict` is told whether its test failed, at once if there is a sign of it, else when the
+    /// A lease has ended: `on_outcome` is told whether its test failed, at once if there is a sign of it, else when the
     /// test's thread ends or starts another lease.
-    pub(crate) fn lease_ended(&self, verdict: impl FnOnce(bool) + Send + 'static) {
-        lock(&self.undecided).push(Box::new(verdict));
+    pub(crate) fn lease_ended(&self, on_outcome: impl FnOnce(bool) + Send + 'static) {
+        lock(&self.awaiting_outcome).push(Box::new(on_outcome));
         if self.has_failed() {
             self.decide();
         }
@@ -152,8 +152,8 @@ impl HeldLane {
         if failed && self.leased.swap(false, Ordering::SeqCst) {
             PROCESS.advance_lane(self.lane);
         }
-        let undecided = std::mem::take(&mut *lock(&self.undecided));
-        undecided.into_iter().for_each(|verdict| verdict(failed));
+        let awaiting_outcome = std::mem::take(&mut *lock(&self.awaiting_outcome));
+        awaiting_outcome.into_iter().for_each(|on_outcome| on_outcome(failed));
     }
 }
 
@@ -173,8 +173,8 @@ pub(crate) fn this_thread_failed() {
 }
 
 /// The accounts that the test of this thread has not told, each to be asked for once.
-pub(crate) fn untold_of_this_thread() -> Vec<Box<dyn FnOnce() -> String + Send>> {
-    holds_of_this_thread().iter().flat_map(|hold| std::mem::take(&mut *lock(&hold.untold))).collect()
+pub(crate) fn take_pending_reports() -> Vec<Box<dyn FnOnce() -> String + Send>> {
+    holds_of_this_thread().iter().flat_map(|hold| std::mem::take(&mut *lock(&hold.pending_reports))).collect()
 }
 
 fn own_hold() -> Option<Arc<HeldLane>> {

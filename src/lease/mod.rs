@@ -4,7 +4,7 @@ pub(crate) mod failure_report;
 mod guard;
 pub(crate) mod held_lane;
 mod panic_hook;
-mod telling;
+mod pending_reports;
 pub(crate) mod test_result;
 mod topics;
 
@@ -17,11 +17,11 @@ use std::time::Duration;
 pub(crate) use self::guard::LeaseGuard;
 use self::held_lane::HeldLane;
 use self::topics::LeasedTopic;
-use crate::cluster::Connection;
-use crate::cluster::lazy::HarnessInner;
-use crate::cluster::private_broker::OwnBroker;
+use crate::cluster::Cluster;
+use crate::cluster::lazy::LazyCluster;
+use crate::cluster::private_broker::PrivateBroker;
 use crate::cluster::process::PROCESS;
-use crate::config::FailureAccount;
+use crate::config::FailureReport;
 use crate::lease::failure_report::{LeasedGroup, Read};
 use crate::model::error::{Error, Result};
 use crate::model::topic::LeaseId;
@@ -36,18 +36,18 @@ thread_local! {
 
 pub(crate) struct Lease {
     id: LeaseId,
-    harness: Arc<HarnessInner>,
+    harness: Arc<LazyCluster>,
     /// The harness's connection, which all leases have but those that asked for faults.
-    shared: Arc<Connection>,
-    /// Which broker it runs on, settled by the first thing that depends on it.
-    settled: OnceLock<Settled>,
+    shared: Arc<Cluster>,
+    /// Which broker it runs on, chosen by the first thing that depends on it.
+    chosen: OnceLock<ChosenBroker>,
     hold: Arc<HeldLane>,
     names: Names,
     topics: Mutex<HashMap<String, Arc<LeasedTopic>>>,
     groups: Mutex<Vec<LeasedGroup>>,
     /// How far the consumers that are dropped had read.
     reads: Mutex<Vec<Read>>,
-    account: FailureAccount,
+    account: FailureReport,
     /// Whether its account has been told.
     told: AtomicBool,
     /// How many guards are alive; the last to go ends the lease.
@@ -57,16 +57,16 @@ pub(crate) struct Lease {
 }
 
 /// Why a lease runs on the broker that it runs on.
-struct Settled {
-    /// What settled it, for the error of who comes too late.
+struct ChosenBroker {
+    /// What chosen it, for the error of who comes too late.
     by: &'static str,
     /// The broker of its own, if it has one.
-    own: Option<OwnBroker>,
+    own: Option<PrivateBroker>,
 }
 
 impl Lease {
     /// The lease of this thread's test with this harness, started now if it has none.
-    pub(crate) fn of_this_thread(harness: &Arc<HarnessInner>) -> Result<LeaseGuard> {
+    pub(crate) fn of_this_thread(harness: &Arc<LazyCluster>) -> Result<LeaseGuard> {
         let alive = of_this_thread();
         if alive.iter().any(|lease| lease.hold.has_failed()) {
             // Where the runner uses its threads again, these may be left over from the test before.
@@ -88,25 +88,25 @@ impl Lease {
     }
 
     /// A lease that no thread has: on a lane of its own, and never shared.
-    pub(crate) fn detached(harness: &Arc<HarnessInner>) -> Result<LeaseGuard> {
+    pub(crate) fn detached(harness: &Arc<LazyCluster>) -> Result<LeaseGuard> {
         Self::begin(harness, HeldLane::detached).map(LeaseGuard)
     }
 
-    fn begin(harness: &Arc<HarnessInner>, take_hold: impl FnOnce() -> Arc<HeldLane>) -> Result<Arc<Self>> {
+    fn begin(harness: &Arc<LazyCluster>, take_hold: impl FnOnce() -> Arc<HeldLane>) -> Result<Arc<Self>> {
         let config = harness.config()?;
-        let connection = harness.connection()?;
+        let cluster = harness.cluster()?;
         let hold = take_hold();
         let names = Names {
             topic_prefix: config.topic_prefix.as_str().into(),
             group_prefix: config.group_prefix.as_str().into(),
-            worker_id: connection.worker_id().of_lane(hold.lane()),
+            worker_id: cluster.worker_id().of_lane(hold.lane()),
             run_id: config.run_id.clone(),
             generation: hold.begin_lease(),
         };
-        connection.counters().leases.add(1);
+        cluster.counters().leases.add(1);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let trace = connection.recorder().map(|recorder| {
+        let trace = cluster.recorder().map(|recorder| {
             let test = hold.thread_name();
             Arc::new(recorder.begin(id, test, names.worker_id.as_str(), names.generation))
         });
@@ -114,57 +114,59 @@ impl Lease {
             id: LeaseId(id),
             trace,
             harness: Arc::clone(harness),
-            shared: connection,
-            settled: OnceLock::new(),
+            shared: cluster,
+            chosen: OnceLock::new(),
             hold,
             names,
             topics: Mutex::default(),
             groups: Mutex::default(),
             reads: Mutex::default(),
-            account: config.failure_account,
+            account: config.failure_report,
             told: AtomicBool::new(false),
             guards: AtomicUsize::new(1),
         }))
     }
 
-    pub(crate) fn harness(&self) -> &Arc<HarnessInner> {
+    pub(crate) fn harness(&self) -> &Arc<LazyCluster> {
         &self.harness
     }
 
     /// Its own connection where it has one, else the harness's.
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        self.own_broker().map_or(&self.shared, OwnBroker::connection)
+    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
+        self.private_broker().map_or(&self.shared, PrivateBroker::cluster)
     }
 
     /// As [`connection`](Self::connection), for something that another broker would not know any more: from now on the
     /// lease stays where it is.
-    pub(crate) fn settle(&self, by: &'static str) -> &Arc<Connection> {
-        self.settled.get_or_init(|| Settled { by, own: None });
-        self.connection()
+    pub(crate) fn choose_broker(&self, by: &'static str) -> &Arc<Cluster> {
+        self.chosen.get_or_init(|| ChosenBroker { by, own: None });
+        self.cluster()
     }
 
-    pub(crate) fn own_broker(&self) -> Option<&OwnBroker> {
-        self.settled.get().and_then(|settled| settled.own.as_ref())
+    pub(crate) fn private_broker(&self) -> Option<&PrivateBroker> {
+        self.chosen.get().and_then(|chosen| chosen.own.as_ref())
     }
 
     /// Gives the lease a broker of its own, unless it has one.
-    pub(crate) fn take_own_broker(&self) -> Result<()> {
-        let settled_by = || self.settled.get().map(|settled| (settled.by, settled.own.is_some()));
+    pub(crate) fn take_private_broker(&self) -> Result<()> {
+        let chosen_by = || self.chosen.get().map(|chosen| (chosen.by, chosen.own.is_some()));
         let too_late = |by: &str| {
             Error::misuse(format!(
                 "faults() came after {by}, which was already of the broker that other tests use too: ask for faults first"
             ))
         };
-        match settled_by() {
+        match chosen_by() {
             Some((_, true)) => return Ok(()),
             Some((by, false)) => return Err(too_late(by)),
             None => {}
         }
-        let own = OwnBroker::start(self.harness.config()?, &self.shared, self.deadline())?;
-        if let Err(Settled { own: Some(unused), .. }) = self.settled.set(Settled { by: "faults()", own: Some(own) }) {
+        let own = PrivateBroker::start(self.harness.config()?, &self.shared, self.deadline())?;
+        if let Err(ChosenBroker { own: Some(unused), .. }) =
+            self.chosen.set(ChosenBroker { by: "faults()", own: Some(own) })
+        {
             // Another thread of the test was faster.
             unused.ending().close();
-            return match settled_by() {
+            return match chosen_by() {
                 Some((by, false)) => Err(too_late(by)),
                 _ => Ok(()),
             };
@@ -173,7 +175,7 @@ impl Lease {
     }
 
     /// The harness's connection, which is not the lease's if it has a broker of its own.
-    pub(crate) fn shared(&self) -> &Connection {
+    pub(crate) fn shared(&self) -> &Cluster {
         &self.shared
     }
 
@@ -191,7 +193,7 @@ impl Lease {
 
     /// A consumer was made or reused, and that took so long.
     pub(crate) fn got_consumer(&self, is_new: bool, took: Duration) {
-        let counters = self.connection().counters();
+        let counters = self.cluster().counters();
         if is_new { &counters.consumers_made_in } else { &counters.consumers_reused_in }.add(took);
         if let Some(trace) = &self.trace {
             trace.consumer(is_new);
@@ -207,16 +209,16 @@ impl Lease {
 
     /// The test waits for Kafka for as long as this lives.
     pub(crate) fn waiting(&self) -> Waiting {
-        Waiting::begin(self.connection().counters(), self.trace.as_ref())
+        Waiting::begin(self.cluster().counters(), self.trace.as_ref())
     }
 
     /// The last guard is gone; whether the test failed may show only later.
     fn end(&self) {
         // First: a lease that has failed has its topics deleted, and its own broker closed.
         self.tell();
-        let connection = Arc::clone(&self.shared);
+        let cluster = Arc::clone(&self.shared);
         // Topics of a broker of its own end with it.
-        let own = self.own_broker().map(OwnBroker::ending);
+        let own = self.private_broker().map(PrivateBroker::ending);
         let (learned, groups) = if own.is_some() { Default::default() } else { (self.learned(), self.group_ids()) };
         let trace = self.trace.clone();
         if let Some(trace) = &trace {
@@ -230,15 +232,15 @@ impl Lease {
                 trace.decided(failed);
             }
             if failed {
-                connection.counters().failed_leases.add(1);
-                learned.iter().for_each(|topic| connection.keep_if_failed(topic.name()));
+                cluster.counters().failed_leases.add(1);
+                learned.iter().for_each(|topic| cluster.keep_if_failed(topic.name()));
             }
-            if !connection.keeps_topics(failed) {
+            if !cluster.keeps_topics(failed) {
                 let exclusive = learned.iter().filter(|topic| !topic.0.shared).map(|topic| topic.name().to_owned());
-                connection.forget_exclusive(exclusive.collect());
+                cluster.forget_exclusive(exclusive.collect());
             }
             // Neither of these before: the account of an `Err` asks the broker.
-            connection.delete_groups_soon(groups);
+            cluster.delete_groups_soon(groups);
             if let Some(own) = own {
                 own.close();
             }

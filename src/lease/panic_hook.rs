@@ -6,7 +6,7 @@ use std::thread;
 
 use super::failure_report;
 use super::held_lane;
-use super::telling::tell_of_this_thread;
+use super::pending_reports::reports_of_this_thread;
 
 static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 
@@ -22,6 +22,6 @@ pub(super) fn install() {
     panic::set_hook(Box::new(move |info| {
         held_lane::this_thread_failed();
         previous(info);
-        failure_report::print(&tell_of_this_thread());
+        failure_report::print(&reports_of_this_thread());
     }));
 }

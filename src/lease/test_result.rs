@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::held_lane;
-use super::telling::tell_of_this_thread;
+use super::pending_reports::reports_of_this_thread;
 use crate::model::error::with_causes;
 
 /// The result of a test that uses `?`: an `Err` counts as a failure.
@@ -56,7 +56,7 @@ impl fmt::Debug for TestError {
         held_lane::this_thread_failed();
         with_causes(f, &*self.0)?;
         // A part of what the runner prints: what this thread prints by itself meanwhile is not kept with the test.
-        let account = tell_of_this_thread();
+        let account = reports_of_this_thread();
         if account.is_empty() { Ok(()) } else { write!(f, "\n{}", account.trim_end()) }
     }
 }

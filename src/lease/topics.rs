@@ -9,7 +9,7 @@ use crate::cluster::process::PROCESS;
 use crate::model::error::{Error, Result};
 use crate::model::topic::{Fence, Topic, TopicParts, TopicRef, TopicSpec};
 use crate::report::Had;
-use crate::sync::flight::Flight;
+use crate::sync::once::OnceWithDeadline;
 use crate::sync::wait::Deadline;
 
 /// What a lease knows of one logical topic.
@@ -17,9 +17,9 @@ pub(super) struct LeasedTopic {
     /// How it was asked for first; `None` for one that was only named.
     spec: Mutex<Option<TopicSpec>>,
     /// The topic with its fence, learned once.
-    pub(super) learned: Flight<Topic>,
+    pub(super) learned: OnceWithDeadline<Topic>,
     /// Whether it was made, where it was only named at first.
-    made: Flight<()>,
+    made: OnceWithDeadline<()>,
     /// Its name as a topic for this lease only, once it has one.
     exclusive: OnceLock<String>,
 }
@@ -48,21 +48,21 @@ impl Lease {
         let topic = self.resolve(topic)?;
         if topic.0.fence == Fence::Beginning {
             let (leased, deadline) = (self.leased(topic.logical_name(), None)?, self.deadline());
-            let create = || self.connection().create_named(topic.name(), deadline);
-            leased.made.get_or_make(deadline, create, || self.late(topic.logical_name()))?;
+            let create = || self.cluster().create_named(topic.name(), deadline);
+            leased.made.get_or_create(deadline, create, || self.late(topic.logical_name()))?;
         }
         Ok(topic)
     }
 
     pub(crate) fn topic(&self, spec: TopicSpec) -> Result<Topic> {
         spec.check()?;
-        self.settle("a topic");
+        self.choose_broker("a topic");
         if let Some(known) = self.by_full_name(&spec.logical) {
             return Ok(known);
         }
         let leased = self.leased(&spec.logical, Some(&spec))?;
         let deadline = self.deadline();
-        let learned = leased.learned.get_or_make(
+        let learned = leased.learned.get_or_create(
             deadline,
             || self.make(&spec, &leased, deadline),
             || self.late(&spec.logical),
@@ -72,15 +72,15 @@ impl Lease {
         })?;
         if learned.0.fence == Fence::Beginning {
             let shape = self.harness.shape(&spec)?;
-            let make = || self.connection().make_topic(learned.name(), &shape, deadline).map(drop);
-            leased.made.get_or_make(deadline, make, || self.late(&spec.logical))?;
+            let make = || self.cluster().make_topic(learned.name(), &shape, deadline).map(drop);
+            leased.made.get_or_create(deadline, make, || self.late(&spec.logical))?;
         }
         Ok(learned)
     }
 
     /// Several, of which those that are not made yet are made in one request.
     pub(crate) fn topics_of(&self, specs: Vec<TopicSpec>) -> Result<Vec<Topic>> {
-        self.settle("a topic");
+        self.choose_broker("a topic");
         let mut ahead: Vec<(String, Shape)> = Vec::with_capacity(specs.len());
         for spec in &specs {
             spec.check()?;
@@ -97,7 +97,7 @@ impl Lease {
                 ahead.push((name, shape));
             }
         }
-        self.connection().make_ahead(&ahead, self.deadline())?;
+        self.cluster().make_ahead(&ahead, self.deadline())?;
         specs.into_iter().map(|spec| self.topic(spec)).collect()
     }
 
@@ -107,14 +107,14 @@ impl Lease {
             return Ok(known);
         }
         let name = self.names.topic(logical)?;
-        self.settle("a topic's name");
+        self.choose_broker("a topic's name");
         let leased = self.leased(logical, None)?;
         let deadline = self.deadline();
         let learn = || {
-            let fence = self.connection().fence_of_name(&name, deadline)?;
+            let fence = self.cluster().fence_of_name(&name, deadline)?;
             Ok(self.got_topic(self.known(logical, name.clone(), true, fence), Had::Named))
         };
-        leased.learned.get_or_make(deadline, learn, || self.late(logical))
+        leased.learned.get_or_create(deadline, learn, || self.late(logical))
     }
 
     /// The lease's entry for a logical topic; one logical topic has one shape in one test.
@@ -123,8 +123,8 @@ impl Lease {
         let leased = topics.entry(logical.to_owned()).or_insert_with(|| {
             Arc::new(LeasedTopic {
                 spec: Mutex::default(),
-                learned: Flight::default(),
-                made: Flight::default(),
+                learned: OnceWithDeadline::default(),
+                made: OnceWithDeadline::default(),
                 exclusive: OnceLock::new(),
             })
         });
@@ -154,7 +154,7 @@ impl Lease {
         }
         let shape = self.harness.shape(spec)?;
         let is_other = learned.partitions().is_some_and(|partitions| partitions != shape.partitions)
-            || self.connection().shape_of(learned.name()).is_some_and(|made| made != shape);
+            || self.cluster().shape_of(learned.name()).is_some_and(|made| made != shape);
         if is_other || (spec.exclusive && learned.0.shared) {
             return Err(Error::misuse(format!(
                 "topic {:?} was named before in this test, which means {:?}, and then asked for as {spec:?}: ask for the topic \
@@ -169,7 +169,7 @@ impl Lease {
     fn make(&self, spec: &TopicSpec, leased: &LeasedTopic, deadline: Deadline) -> Result<Topic> {
         let shape = self.harness.shape(spec)?;
         for name in self.shared_names(spec, &shape)? {
-            let (now, is_new) = self.connection().make_topic(&name, &shape, deadline)?;
+            let (now, is_new) = self.cluster().make_topic(&name, &shape, deadline)?;
             // A service under test may have made it, in the broker's default shape, from its name alone; or an earlier test
             // has added partitions.
             if now.partitions() == shape.partitions {
@@ -178,7 +178,7 @@ impl Lease {
             }
         }
         let name = self.exclusive_name(spec, leased)?;
-        let (now, _) = self.connection().make_topic(&name, &shape, deadline)?;
+        let (now, _) = self.cluster().make_topic(&name, &shape, deadline)?;
         Ok(self.got_topic(self.known(&spec.logical, name, false, Fence::Ends(now)), Had::Own))
     }
 
@@ -191,7 +191,7 @@ impl Lease {
             return Ok(Vec::new());
         }
         let mut names = vec![self.names.topic(&spec.logical)?, self.names.topic_in_shape(&spec.logical, shape)?];
-        names.retain(|name| self.connection().shape_of(name).is_none_or(|made| made == *shape));
+        names.retain(|name| self.cluster().shape_of(name).is_none_or(|made| made == *shape));
         Ok(names)
     }
 
@@ -219,7 +219,7 @@ impl Lease {
     fn late(&self, logical: &str) -> Error {
         Error::Broker {
             action: format!("make topic {logical:?}"),
-            broker: self.connection().broker().name().to_owned(),
+            broker: self.cluster().broker().name().to_owned(),
             advice: format!(
                 "another thread of this test was making it and is not done within {:?}",
                 self.harness.timeout()

@@ -1,4 +1,4 @@
-//! Who wrote a ledger file, and whether that owner may still be alive.
+//! Waiter wrote a ledger file, and whether that owner may still be alive.
 //!
 //! A process that is alive holds a lock on its file. A run of cargo-nextest has no process of ours for as long as it
 //! lasts, so its runner's process is looked for, and where that cannot be done its files must be old. What cannot be told
@@ -14,7 +14,7 @@ const LEFT_ALONE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest chain of parents that is followed; a loop would be the kernel's.
 const MOST_PARENTS: usize = 64;
 
-/// Who had started this process, noted before `main`; 0 where the system does not tell.
+/// Waiter had started this process, noted before `main`; 0 where the system does not tell.
 static FIRST_PARENT: AtomicU32 = AtomicU32::new(0);
 
 /// Notes who has started this process: once the parent is dead, nothing tells who it was.

@@ -95,15 +95,15 @@ fn all(
         swept.set_aside.extend(set_aside);
         let elsewhere = elsewhere.into_iter().filter(|other| other.topics > 0);
         swept.elsewhere = elsewhere.map(|other| other.bootstrap_servers).collect();
-        let mut settled = 0;
+        let mut chosen = 0;
         for estate in estates {
             if !goes_on() {
                 return Ok(swept);
             }
-            settled += usize::from(swept.wind_up(broker, &estate));
+            chosen += usize::from(swept.wind_up(broker, &estate));
         }
         // Where there were many there may be more.
-        if settled == 0 {
+        if chosen == 0 {
             return Ok(swept);
         }
     }

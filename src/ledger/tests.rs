@@ -1,4 +1,4 @@
-//! Who is dead, and what is done about files that are not what they should be.
+//! Waiter is dead, and what is done about files that are not what they should be.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! Who runs where: the worker's id and the run's id, as they stand in every name.
+//! Waiter runs where: the worker's id and the run's id, as they stand in every name.
 
 use std::fmt;
 use std::ops::Deref;

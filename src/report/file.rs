@@ -43,7 +43,7 @@ pub(super) fn write(path: &Path, run: Run, runner: &str, deadline: Deadline) -> 
     // Only now: what stands there was written by whoever had it before.
     let run = with_earlier(&mut file, run, runner)?;
     let text = page::draw(&run, runner);
-    // In place, because the lock is the file's. Who reads it half way finds no end of the data and begins anew.
+    // In place, because the lock is the file's. Waiter reads it half way finds no end of the data and begins anew.
     let put = |file: &mut File| {
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;

@@ -40,7 +40,7 @@ pub(crate) struct Recorder {
 #[derive(Debug, Default)]
 struct State {
     run: Run,
-    /// Leases without a verdict.
+    /// Leases without a on_outcome.
     open: HashMap<u64, LeaseNote>,
     counters: Vec<Arc<Counters>>,
     exit_deadline: Duration,

@@ -1,7 +1,7 @@
 //! Waiting and cleaning up: deadlines, values that are created once, drops off the caller's thread.
 
-pub(crate) mod closer;
+pub(crate) mod background;
 pub(crate) mod fault_point;
-pub(crate) mod flight;
 pub(crate) mod kept;
+pub(crate) mod once;
 pub(crate) mod wait;

@@ -51,14 +51,14 @@ impl Deadline {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Calls {
     /// On this thread.
-    Here,
+    OnThisThread,
     /// On a thread of its own, so that the tasks of a runtime go on meanwhile.
-    Elsewhere,
+    OnAnotherThread,
 }
 
 impl Calls {
     pub(crate) async fn run<T: Send + 'static>(self, call: impl FnOnce() -> T + Send + 'static) -> T {
-        if self == Self::Here {
+        if self == Self::OnThisThread {
             return call();
         }
         let (done, outcome) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! Who runs where: the lanes of this process, the state of its worker, and the names that both are part of.
+//! Waiter runs where: the lanes of this process, the state of its worker, and the names that both are part of.
 
 pub(crate) mod exit_status;
 mod lanes;

@@ -23,7 +23,7 @@ pub(crate) struct PoolKey {
     pub(crate) topic: Arc<str>,
     pub(crate) generation: u32,
     /// How many groups of that topic and generation had members, and were left for a new one.
-    pub(crate) groups_left: u32,
+    pub(crate) abandoned_groups: u32,
 }
 
 /// Idle things by key, bounded: whoever puts one in too many gets the least recently used back to close.
@@ -103,8 +103,8 @@ impl<T> Pool<T> {
 
     /// Takes out all of a topic that are in a group which was left.
     #[must_use = "what is returned is to be closed"]
-    pub(crate) fn retire_left(&self, topic: &str, groups_left: u32) -> Vec<T> {
-        self.take_if(|key| *key.topic == *topic && key.groups_left < groups_left)
+    pub(crate) fn retire_abandoned(&self, topic: &str, abandoned_groups: u32) -> Vec<T> {
+        self.take_if(|key| *key.topic == *topic && key.abandoned_groups < abandoned_groups)
     }
 
     /// Takes out all.
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn key(lane: usize, topic: &str, generation: u32) -> PoolKey {
-        PoolKey { lane, topic: topic.into(), generation, groups_left: 0 }
+        PoolKey { lane, topic: topic.into(), generation, abandoned_groups: 0 }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext};
 
 use self::polled::Polled;
-pub(crate) use self::polled::Who;
+pub(crate) use self::polled::Waiter;
 use crate::broker::{Broker, ClientErrors, Role, advice, create_client};
 use crate::model::error::{Error, Result};
 use crate::model::producer_record::{Delivery, ProducerRecord};
@@ -27,7 +27,7 @@ use crate::sync::wait::Deadline;
 type Outcome = Result<Delivery, Undelivered>;
 type Native = Polled<Deliveries>;
 
-/// Hands each delivery report to the one who waits for it.
+/// Hands each delivery report to the one waiter waits for it.
 #[derive(Default)]
 struct Deliveries {
     errors: ClientErrors,
@@ -65,7 +65,7 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
                 Err(Undelivered { error: error.clone(), may_arrive })
             }
         };
-        // Who gave up waiting has dropped the other end.
+        // Waiter gave up waiting has dropped the other end.
         let _ = report.send(outcome);
     }
 }
@@ -97,7 +97,7 @@ impl About {
     }
 }
 
-/// Who refused a record: both have limits, and the same codes for them.
+/// Waiter refused a record: both have limits, and the same codes for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     Client,
@@ -114,10 +114,10 @@ pub(crate) struct Sending {
 
 impl Sending {
     /// What became of the record.
-    pub(crate) async fn outcome(&mut self, who: Who) -> Outcome {
+    pub(crate) async fn outcome(&mut self, waiter: Waiter) -> Outcome {
         let Self { report, native, .. } = self;
         let canceled = |oneshot::Canceled| Err(Undelivered { error: KafkaError::Canceled, may_arrive: true });
-        native.wait(who, report).await.unwrap_or_else(canceled)
+        native.wait(waiter, report).await.unwrap_or_else(canceled)
     }
 }
 

@@ -1,6 +1,6 @@
-//! A producer without a thread of its own: who waits for a delivery report takes it out of the queue.
+//! A producer without a thread of its own: waiter waits for a delivery report takes it out of the queue.
 //!
-//! A thread that does nothing but poll is woken for each report, only to wake the one who waits for it. Without it librdkafka
+//! A thread that does nothing but poll is woken for each report, only to wake the one waiter waits for it. Without it librdkafka
 //! wakes that one, by a callback for what comes into its empty queue.
 
 use std::ffi::c_void;
@@ -16,9 +16,9 @@ use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use super::tasks;
 
-/// Who waits for something from the queue.
+/// Waiter waits for something from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Who {
+pub(crate) enum Waiter {
     /// A thread, which looks as soon as it is woken.
     Thread,
     /// A task, whose runtime may be busy with something that blocks.
@@ -28,12 +28,12 @@ pub(crate) enum Who {
 #[derive(Debug)]
 struct Waiting {
     id: u64,
-    who: Who,
+    waiter: Waiter,
     /// In an `Arc`, so that it can be passed on under a lock: no waker of somebody else's is called, cloned or dropped there.
     waker: Arc<Waker>,
 }
 
-/// Those who wait now.
+/// Those waiter wait now.
 #[derive(Debug, Default)]
 struct Waiters {
     list: Mutex<List>,
@@ -56,9 +56,9 @@ impl Waiters {
     fn wake(&self) {
         let mut of_tasks = Vec::new();
         for waiting in &self.lock().waiting {
-            match waiting.who {
-                Who::Task => of_tasks.push(Arc::clone(&waiting.waker)),
-                Who::Thread => {
+            match waiting.waiter {
+                Waiter::Task => of_tasks.push(Arc::clone(&waiting.waker)),
+                Waiter::Thread => {
                     // It is our own, and unparks the thread.
                     waiting.waker.wake_by_ref();
                     break;
@@ -78,7 +78,7 @@ unsafe extern "C" fn has_something(_: *mut rdsys::rd_kafka_t, waiters: *mut c_vo
     waiters.wake();
 }
 
-/// The producer and those who wait for something from its queue.
+/// The producer and those waiter wait for something from its queue.
 pub(super) struct Polled<C: ProducerContext + 'static> {
     // Dropped first: a reference may not outlive its client.
     queue: Queue,
@@ -119,7 +119,7 @@ impl<C: ProducerContext + 'static> Polled<C> {
         &self.producer
     }
 
-    /// Takes out all that is in the queue: reports go to those who wait for them, errors to the context.
+    /// Takes out all that is in the queue: reports go to those waiter wait for them, errors to the context.
     pub(super) fn take_out(&self) {
         // SAFETY: the queue is valid as long as `self`.
         while unsafe { rdsys::rd_kafka_queue_length(self.queue.0.as_ptr()) } > 0 {
@@ -128,15 +128,15 @@ impl<C: ProducerContext + 'static> Polled<C> {
     }
 
     /// The future's output, which something in the queue brings about.
-    pub(super) async fn wait<F: Future>(&self, who: Who, future: F) -> F::Output {
-        if who == Who::Task {
+    pub(super) async fn wait<F: Future>(&self, waiter: Waiter, future: F) -> F::Output {
+        if waiter == Waiter::Task {
             tasks::get_ready();
         }
         let mut future = pin!(future);
         let place = Place { polled: self, id: self.next_id() };
         poll_fn(|context| {
             // In this order: what comes after the look into the queue wakes us.
-            place.take(who, context.waker());
+            place.take(waiter, context.waker());
             self.take_out();
             future.as_mut().poll(context)
         })
@@ -158,21 +158,21 @@ impl<C: ProducerContext + 'static> Drop for Polled<C> {
     }
 }
 
-/// A place among those who wait.
+/// A place among those waiter wait.
 struct Place<'a, C: ProducerContext + 'static> {
     polled: &'a Polled<C>,
     id: u64,
 }
 
 impl<C: ProducerContext + 'static> Place<'_, C> {
-    fn take(&self, who: Who, waker: &Waker) {
+    fn take(&self, waiter: Waiter, waker: &Waker) {
         let is_mine = |waiting: &Waiting| waiting.id == self.id;
         let known =
             self.polled.waiters.lock().waiting.iter().any(|other| is_mine(other) && other.waker.will_wake(waker));
         if known {
             return;
         }
-        let mine = Waiting { id: self.id, who, waker: Arc::new(waker.clone()) };
+        let mine = Waiting { id: self.id, waiter, waker: Arc::new(waker.clone()) };
         let mut list = self.polled.waiters.lock();
         let before = match list.waiting.iter_mut().find(|waiting| is_mine(waiting)) {
             Some(place) => Some(std::mem::replace(place, mine)),
@@ -215,7 +215,7 @@ mod tests {
         Deadline::after(Duration::from_secs(10))
     }
 
-    /// Much later than a test waits for anything: at its deadline who waits looks once more.
+    /// Much later than a test waits for anything: at its deadline waiter waits looks once more.
     fn late() -> Deadline {
         Deadline::after(Duration::from_secs(120))
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn send(producer: &Producer) -> i64 {
-        wait::block_on(enqueue(producer).outcome(Who::Thread), late()).unwrap().unwrap().offset
+        wait::block_on(enqueue(producer).outcome(Waiter::Thread), late()).unwrap().unwrap().offset
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
     fn a_task_that_is_not_polled_holds_no_thread_up() {
         let producer = producer();
         let mut sending = enqueue(&producer);
-        let mut task = Box::pin(sending.outcome(Who::Task));
+        let mut task = Box::pin(sending.outcome(Waiter::Task));
         // Its place is taken, and whoever wakes it wakes nobody.
         let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         thread::scope(|scope| {
@@ -283,7 +283,7 @@ mod tests {
         // Once more where the report was there before the task waited.
         let is_shown = (0..20).any(|_| {
             let mut sending = enqueue(&producer);
-            let mut task = Box::pin(sending.outcome(Who::Task));
+            let mut task = Box::pin(sending.outcome(Waiter::Task));
             let waits = task.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&waker)))).is_pending();
             if waits {
                 until(|| waker.1.load(Ordering::SeqCst) > 0);
@@ -307,7 +307,7 @@ mod tests {
         let is_shown = (0..20).any(|_| {
             // The first of the threads that wait: the callback wakes it alone.
             let place = Place { polled: &native, id: native.next_id() };
-            place.take(Who::Thread, Waker::noop());
+            place.take(Waiter::Thread, Waker::noop());
             thread::scope(|scope| {
                 let other = scope.spawn(|| send(&producer));
                 // SAFETY: the queue is valid as long as `native`.

@@ -55,16 +55,16 @@ impl PooledConsumer {
     /// Asks, on whichever thread, what the topic is now; one that is gone is an error.
     pub(super) fn ask_now(&self) -> impl FnOnce(Deadline) -> Result<TopicNow> + Send + 'static {
         let (ask, topic) = (self.ask_if_there(), self.topic.clone());
-        let connection = Arc::clone(self.lease.lease().connection());
-        move |deadline| ask(deadline)?.ok_or_else(|| connection.broker().control().gone(topic.name()))
+        let cluster = Arc::clone(self.lease.lease().cluster());
+        move |deadline| ask(deadline)?.ok_or_else(|| cluster.broker().control().gone(topic.name()))
     }
 
     /// The same; `None` of one that does not exist.
     pub(super) fn ask_if_there(&self) -> impl FnOnce(Deadline) -> Result<Option<TopicNow>> + Send + 'static {
-        let connection = Arc::clone(self.lease.lease().connection());
+        let cluster = Arc::clone(self.lease.lease().cluster());
         let (client, topic) = (Arc::clone(&self.client), self.topic.clone());
         move |deadline| {
-            let Some(now) = connection.broker().control().topic_now(topic.name(), deadline)? else { return Ok(None) };
+            let Some(now) = cluster.broker().control().topic_now(topic.name(), deadline)? else { return Ok(None) };
             // A client looks for the leader of a partition that it has not heard of only up to a second later.
             let context = client.context();
             if (context.ids().differ(topic.name(), now.id) || !context.knows(now.id, now.ends.len()))
@@ -122,7 +122,7 @@ impl PooledConsumer {
     }
 
     fn created_again(&self) -> Error {
-        let control = self.lease.lease().connection().broker().control();
+        let control = self.lease.lease().cluster().broker().control();
         control.created_again(self.topic.name(), "get a new consumer with Kafka::consumer after that")
     }
 
@@ -144,7 +144,7 @@ impl PooledConsumer {
     /// This record is of another topic of the same name: one that was created since, or that was deleted before.
     pub(super) async fn leave_another(&self, record: &Record) -> Result<()> {
         let (ask, deadline) = (self.ask_now(), Deadline::after(self.timeout()));
-        let now = Calls::Elsewhere.run(move || ask(deadline)).await?;
+        let now = Calls::OnAnotherThread.run(move || ask(deadline)).await?;
         if self.follow(&now)? == Followed::Same {
             // The client knew only the one that was deleted before.
             let back = |partition, at| if partition == record.partition() { record.offset() } else { at };
@@ -160,13 +160,13 @@ impl PooledConsumer {
         // Its client has stopped to fetch: it must not rest as it is.
         self.touched.store(true, Ordering::Relaxed);
         let (ask, deadline) = (self.ask_now(), Deadline::after(self.timeout()));
-        let (connection, topic) = (Arc::clone(self.lease.lease().connection()), self.topic.clone());
+        let (cluster, topic) = (Arc::clone(self.lease.lease().cluster()), self.topic.clone());
         let ask = move || {
             let now = ask(deadline)?;
-            let beginnings = connection.broker().control().beginnings(topic.name(), now.partitions(), deadline)?;
+            let beginnings = cluster.broker().control().beginnings(topic.name(), now.partitions(), deadline)?;
             Ok((now, beginnings))
         };
-        let (now, beginnings) = Calls::Elsewhere.run(ask).await?;
+        let (now, beginnings) = Calls::OnAnotherThread.run(ask).await?;
         if self.follow(&now)? == Followed::Another {
             return Ok(());
         }

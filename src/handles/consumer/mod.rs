@@ -95,8 +95,8 @@ impl PooledConsumer {
     pub(crate) fn check_out(lease: LeaseGuard, topic: TopicRef) -> Result<Self> {
         let held = lease.lease();
         let topic = held.resolve(topic)?;
-        let (connection, deadline) = (held.connection(), held.deadline());
-        let control = connection.broker().control();
+        let (cluster, deadline) = (held.cluster(), held.deadline());
+        let control = cluster.broker().control();
         // What came of the topic since its fence is found when it is waited for: no request is spent on it here.
         let then = match &topic.0.fence {
             Fence::Ends(then) => Some(then.clone()),
@@ -105,9 +105,9 @@ impl PooledConsumer {
         };
         let then = then.unwrap_or(TopicNow { id: Uuid::nil(), ends: Vec::new() });
         let starts: Vec<(i32, i64)> = (0..).zip(topic.0.fence.on(&then)).collect();
-        let key = connection.pool_key(held.hold().lane(), topic.name().into(), held.names().generation);
+        let key = cluster.pool_key(held.hold().lane(), topic.name().into(), held.names().generation);
         let began = Instant::now();
-        let (client, state) = connection.check_out(&key, held.names(), topic.logical_name(), starts.len())?;
+        let (client, state) = cluster.check_out(&key, held.names(), topic.logical_name(), starts.len())?;
         let client = ManuallyDrop::new(client);
         let made = Self {
             client,
@@ -134,8 +134,7 @@ impl PooledConsumer {
             // A consumer that has never heard of its topic, or of all its partitions, would look for a leader only at the next
             // topic scan, up to a second later.
             let warmed = made.client.fetch_metadata(Some(made.topic.name()), deadline.remaining());
-            warmed
-                .map_err(|error| made.lease.lease().connection().broker().control().did_not_answer(deadline, error))?;
+            warmed.map_err(|error| made.lease.lease().cluster().broker().control().did_not_answer(deadline, error))?;
             made.client.context().has_learned(then.id, starts.len());
         }
         made.lease.lease().got_consumer(is_new, began.elapsed());
@@ -236,7 +235,7 @@ impl PooledConsumer {
     }
 
     fn failed(&self, what: &str, error: KafkaError) -> Error {
-        let broker = self.lease.lease().connection().broker();
+        let broker = self.lease.lease().cluster().broker();
         broker.control().failed(format!("{what} topic {:?}", self.topic.name()), error)
     }
 }
@@ -260,11 +259,11 @@ impl Drop for PooledConsumer {
     fn drop(&mut self) {
         // First: a drop while unwinding is what shows the failure.
         let lease = self.lease.lease();
-        let (connection, hold) = (lease.connection(), lease.hold());
+        let (cluster, hold) = (lease.cluster(), lease.hold());
         // One of an exclusive topic has no later use; one of a failed lease is never handed out again, and while unwinding
         // nothing is asked of its client.
         let current = lease.names().generation == PROCESS.workers.lanes.generation_of(hold.lane());
-        let kept = self.topic.0.shared && current && !hold.has_failed() && !connection.is_closing();
+        let kept = self.topic.0.shared && current && !hold.has_failed() && !cluster.is_closing();
         // One that has not seen its topic yet would be a second late for the next test.
         let reusable = kept && !self.sought.load(Ordering::Relaxed) && !self.starts().is_empty();
         // Asked of no broker; what it had read is a part of the account if the test turns out to have failed.
@@ -277,14 +276,14 @@ impl Drop for PooledConsumer {
             Some(idle) => {
                 // First: once it is in the pool somebody may close it, and this must not be the last reference.
                 drop(client);
-                connection.put_back(self.key.clone(), idle);
+                cluster.put_back(self.key.clone(), idle);
             }
             None => {
                 // Asked only where the next test would get the same group.
                 if kept && pool::is_or_was_member(&client) {
-                    connection.leave_group(&self.key);
+                    cluster.leave_group(&self.key);
                 }
-                connection.retire([client]);
+                cluster.retire([client]);
             }
         }
     }

@@ -41,7 +41,7 @@ impl PooledConsumer {
         let Some((partition, at)) = stands.iter().find(beyond) else { return Ok(()) };
         Err(Error::Broker {
             action: format!("read on in topic {:?}", self.topic().name()),
-            broker: self.lease.lease().connection().broker().name().to_owned(),
+            broker: self.lease.lease().cluster().broker().name().to_owned(),
             advice: format!(
                 "partition {partition} ends at {}, before {at}, where the consumer was: it was deleted or truncated during this \
                  test",
@@ -153,12 +153,14 @@ impl PooledConsumer {
                     break outcome;
                 }
                 let ask = self.ask_now();
-                self.look(Calls::Elsewhere.run(move || ask(deadline)).await)?;
+                self.look(Calls::OnAnotherThread.run(move || ask(deadline)).await)?;
             }
         };
         match outcome {
             Some(outcome) => outcome?,
-            None => return Err(self.timed_out_async(deadline, expected, read.records.len(), Calls::Elsewhere).await),
+            None => {
+                return Err(self.timed_out_async(deadline, expected, read.records.len(), Calls::OnAnotherThread).await);
+            }
         }
         Ok(read.take())
     }

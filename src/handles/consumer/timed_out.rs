@@ -113,7 +113,7 @@ impl PooledConsumer {
         {
             return error;
         }
-        let broker = self.lease.lease().connection().broker();
+        let broker = self.lease.lease().cluster().broker();
         let end_of = |partition: i32| ends.all.as_ref().ok().and_then(|now| now.ends.get(partition as usize)).copied();
         let partitions = self
             .positions()

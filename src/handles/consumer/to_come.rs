@@ -31,7 +31,7 @@ impl PooledConsumer {
     pub(super) async fn wait_for_topic(&self) -> Result<()> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.look_for_topic(Calls::Elsewhere, self.lease.lease().deadline()).await {
+            match self.look_for_topic(Calls::OnAnotherThread, self.lease.lease().deadline()).await {
                 Ok(true) => return Ok(()),
                 // A broker that is down comes back within the caller's deadline, or the timeout shows it.
                 Ok(false) | Err(Error::Unreachable { .. }) => {}
@@ -60,7 +60,7 @@ impl PooledConsumer {
         }
         Err(Error::Broker {
             action: format!("read topic {:?} to its end", self.topic().name()),
-            broker: self.lease.lease().connection().broker().name().to_owned(),
+            broker: self.lease.lease().cluster().broker().name().to_owned(),
             advice: format!(
                 "the topic does not exist, so nothing was looked at: check the name that the service uses, or create it \
                  first with kafka.topic({:?}) if the service may leave it empty",

@@ -50,7 +50,7 @@ impl Within<'_, PooledConsumer> {
 
     /// Also the end offsets up to which it has read.
     fn drain_to_the_ends(&self, deadline: Deadline) -> Result<(Vec<Record>, Vec<i64>)> {
-        wait::block_on_to_end(self.of.must_have_topic(Calls::Here, deadline))?;
+        wait::block_on_to_end(self.of.must_have_topic(Calls::OnThisThread, deadline))?;
         let stands = self.of.stands();
         let now = self.of.ask_now()(deadline)?;
         let ends = self.of.ends_of(now, &stands)?;
@@ -132,9 +132,9 @@ impl Within<'_, PooledConsumer> {
     }
 
     async fn drain_to_the_ends_async(&self, deadline: Deadline) -> Result<(Vec<Record>, Vec<i64>)> {
-        self.of.must_have_topic(Calls::Elsewhere, deadline).await?;
+        self.of.must_have_topic(Calls::OnAnotherThread, deadline).await?;
         let (stands, ask) = (self.of.stands(), self.of.ask_now());
-        let now = Calls::Elsewhere.run(move || ask(deadline)).await?;
+        let now = Calls::OnAnotherThread.run(move || ask(deadline)).await?;
         let ends = self.of.ends_of(now, &stands)?;
         let reading = async |read: &mut Vec<Record>| self.of.read_to(&ends, read).await;
         let records = self.of.reading(deadline, 0, reading).await?;
@@ -152,7 +152,7 @@ impl Within<'_, PooledConsumer> {
         if !self.of.has_skipped_to(&ends) {
             return Ok(());
         }
-        let asked = Calls::Elsewhere.run(self.of.ask_all_ends()).await;
+        let asked = Calls::OnAnotherThread.run(self.of.ask_all_ends()).await;
         self.of.check_decided(asked, &ends, deadline)
     }
 

@@ -64,14 +64,14 @@ impl Group {
     /// Makes the group by committing the fences: one request, on the connection that all groups share.
     pub(crate) fn make(lease: LeaseGuard, name: &str, topics: Vec<Topic>) -> Result<Self> {
         let held = lease.lease();
-        let (connection, deadline) = (held.connection(), held.deadline());
-        let id = held.names().service_group(name, connection.next_group())?;
+        let (cluster, deadline) = (held.cluster(), held.deadline());
+        let id = held.names().service_group(name, cluster.next_group())?;
         if topics.is_empty() {
             return Err(Error::misuse(format!(
                 "group {name:?} was asked for without a topic: name those that it reads"
             )));
         }
-        let control = connection.broker().control();
+        let control = cluster.broker().control();
         let (mut fences, mut ids) = (Vec::new(), Vec::with_capacity(topics.len()));
         for topic in &topics {
             // One that was only named and does not exist has nothing old in it, and takes no commit.
@@ -84,7 +84,7 @@ impl Group {
                 offset: Some(offset),
             }));
         }
-        connection.record_group(&id)?;
+        cluster.record_group(&id)?;
         held.note_group(&id, &topics);
         if !fences.is_empty() {
             control.commit_for(&id, &fences, deadline)?;
@@ -244,7 +244,7 @@ impl Group {
     }
 
     fn questions(&self) -> Questions {
-        Questions::of(Arc::clone(self.lease.lease().connection()), Arc::clone(&self.parts))
+        Questions::of(Arc::clone(self.lease.lease().cluster()), Arc::clone(&self.parts))
     }
 
     /// All that waits, with this deadline in place of the configured one, and as a `Result`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::GroupParts;
 use crate::broker::{Control, PartitionOffset};
-use crate::cluster::Connection;
+use crate::cluster::Cluster;
 use crate::model::error::{Error, GroupLag, LaggingPartition, Result};
 use crate::model::topic::{Fence, Topic};
 use crate::sync::wait::Deadline;
@@ -15,17 +15,17 @@ const ASK_FOR_STATE: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(super) struct Questions {
-    connection: Arc<Connection>,
+    cluster: Arc<Cluster>,
     group: Arc<GroupParts>,
 }
 
 impl Questions {
-    pub(super) fn of(connection: Arc<Connection>, group: Arc<GroupParts>) -> Self {
-        Self { connection, group }
+    pub(super) fn of(cluster: Arc<Cluster>, group: Arc<GroupParts>) -> Self {
+        Self { cluster, group }
     }
 
     fn control(&self) -> &Control {
-        self.connection.broker().control()
+        self.cluster.broker().control()
     }
 
     pub(super) fn committed(&self, topic: &Topic, partition: i32, deadline: Deadline) -> Result<Option<i64>> {
@@ -89,7 +89,7 @@ impl Questions {
 
     /// The error of a wait that was in vain.
     pub(super) fn lags(&self, partitions: Vec<LaggingPartition>, deadline: Deadline) -> Error {
-        let broker = self.connection.broker();
+        let broker = self.cluster.broker();
         let described = broker.control().describe_group(&self.group.id, Deadline::after(ASK_FOR_STATE));
         let (state, members) = match described {
             Ok(description) => (Some(description.state), description.members),

@@ -71,8 +71,8 @@ impl<'a> Waiting<'a> {
         let _waiting = self.group.lease.lease().waiting();
         while let Some(pause) = self.look().await? {
             match self.calls {
-                Calls::Here => self.deadline.pause(pause),
-                Calls::Elsewhere => futures_timer::Delay::new(self.deadline.remaining().min(pause)).await,
+                Calls::OnThisThread => self.deadline.pause(pause),
+                Calls::OnAnotherThread => futures_timer::Delay::new(self.deadline.remaining().min(pause)).await,
             }
         }
         Ok(())

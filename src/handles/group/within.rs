@@ -30,7 +30,7 @@ impl Within<'_, Group> {
     /// # Errors
     /// As [`Group::try_wait_until_consumed`].
     pub fn wait_until_consumed(&self) -> Result<()> {
-        wait::block_on_to_end(Waiting::to_the_end(self.of, self.deadline(), Calls::Here))
+        wait::block_on_to_end(Waiting::to_the_end(self.of, self.deadline(), Calls::OnThisThread))
     }
 
     /// Waits until the group has committed past the message at `offset`.
@@ -38,7 +38,7 @@ impl Within<'_, Group> {
     /// # Errors
     /// As [`Group::try_wait_until_consumed_past`].
     pub fn wait_until_consumed_past(&self, topic: &Topic, partition: i32, offset: i64) -> Result<()> {
-        wait::block_on_to_end(Waiting::past(self.of, (topic, partition, offset), self.deadline(), Calls::Here))
+        wait::block_on_to_end(Waiting::past(self.of, (topic, partition, offset), self.deadline(), Calls::OnThisThread))
     }
 
     /// As [`committed`](Self::committed).
@@ -47,7 +47,7 @@ impl Within<'_, Group> {
     /// As [`Group::try_committed`].
     pub async fn committed_async(&self, topic: &Topic, partition: i32) -> Result<Option<i64>> {
         let (questions, topic, deadline) = (self.of.questions(), topic.clone(), self.deadline());
-        Calls::Elsewhere.run(move || questions.committed(&topic, partition, deadline)).await
+        Calls::OnAnotherThread.run(move || questions.committed(&topic, partition, deadline)).await
     }
 
     /// As [`lag`](Self::lag).
@@ -56,7 +56,7 @@ impl Within<'_, Group> {
     /// As [`Group::try_lag`].
     pub async fn lag_async(&self) -> Result<i64> {
         let (questions, deadline) = (self.of.questions(), self.deadline());
-        Calls::Elsewhere.run(move || questions.lag(deadline)).await
+        Calls::OnAnotherThread.run(move || questions.lag(deadline)).await
     }
 
     /// As [`wait_until_consumed`](Self::wait_until_consumed).
@@ -64,7 +64,7 @@ impl Within<'_, Group> {
     /// # Errors
     /// As [`Group::try_wait_until_consumed`].
     pub async fn wait_until_consumed_async(&self) -> Result<()> {
-        Waiting::to_the_end(self.of, self.deadline(), Calls::Elsewhere).await
+        Waiting::to_the_end(self.of, self.deadline(), Calls::OnAnotherThread).await
     }
 
     /// As [`wait_until_consumed_past`](Self::wait_until_consumed_past).
@@ -72,6 +72,6 @@ impl Within<'_, Group> {
     /// # Errors
     /// As [`Group::try_wait_until_consumed_past`].
     pub async fn wait_until_consumed_past_async(&self, topic: &Topic, partition: i32, offset: i64) -> Result<()> {
-        Waiting::past(self.of, (topic, partition, offset), self.deadline(), Calls::Elsewhere).await
+        Waiting::past(self.of, (topic, partition, offset), self.deadline(), Calls::OnAnotherThread).await
     }
 }

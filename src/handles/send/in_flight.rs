@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::cluster::producer::{About, By, Producer, Sending, Who};
+use crate::cluster::producer::{About, By, Producer, Sending, Waiter};
 use crate::lease::Lease;
 use crate::model::error::{Error, Result};
 use crate::model::producer_record::{Delivery, ProducerRecord};
@@ -44,7 +44,7 @@ pub(super) struct InFlight<'a> {
 impl<'a> InFlight<'a> {
     pub(super) fn to(lease: &'a Lease, topic: TopicRef) -> Result<Self> {
         let topic = lease.resolve_to_send(topic)?;
-        let producer = lease.connection().producer();
+        let producer = lease.cluster().producer();
         let (waiting, delivered) = (VecDeque::new(), Vec::new());
         Ok(Self { lease, producer, topic, waiting, bytes: 0, delivered, failed: None, refused: None, full: None })
     }
@@ -55,7 +55,7 @@ impl<'a> InFlight<'a> {
     pub(super) async fn send(
         &mut self,
         records: impl IntoIterator<Item = ProducerRecord>,
-        who: Who,
+        waiter: Waiter,
         ended: &AtomicUsize,
     ) {
         let mut most = MOST;
@@ -66,7 +66,7 @@ impl<'a> InFlight<'a> {
             }
             loop {
                 while self.waiting.len() >= most || (self.bytes >= MOST_BYTES && !self.waiting.is_empty()) {
-                    self.wait_for_oldest(who).await;
+                    self.wait_for_oldest(waiter).await;
                     ended.fetch_add(1, Ordering::Relaxed);
                 }
                 if self.failed.is_some() {
@@ -76,7 +76,7 @@ impl<'a> InFlight<'a> {
                     Ok(sending) => {
                         self.bytes += sending.about.size;
                         self.waiting.push_back(sending);
-                        self.lease.connection().counters().messages_sent.add(1);
+                        self.lease.cluster().counters().messages_sent.add(1);
                         self.full = None;
                         most = (most + 1).min(MOST);
                         break;
@@ -97,14 +97,14 @@ impl<'a> InFlight<'a> {
             }
         }
         while !self.waiting.is_empty() {
-            self.wait_for_oldest(who).await;
+            self.wait_for_oldest(waiter).await;
             ended.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    async fn wait_for_oldest(&mut self, who: Who) {
+    async fn wait_for_oldest(&mut self, waiter: Waiter) {
         let Some(oldest) = self.waiting.front_mut() else { return };
-        let outcome = oldest.outcome(who).await;
+        let outcome = oldest.outcome(waiter).await;
         let Some(oldest) = self.waiting.pop_front() else { return };
         self.bytes -= oldest.about.size;
         match outcome {

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::in_flight::InFlight;
-use crate::cluster::producer::Who;
+use crate::cluster::producer::Waiter;
 use crate::handles::Kafka;
 use crate::model::error::{Error, OrRaise, Result};
 use crate::model::producer_record::{Delivery, ProducerRecord};
@@ -211,7 +211,7 @@ impl Kafka {
         let mut in_flight = InFlight::to(lease, topic.into())?;
         let (timeout, progress) = (lease.deadline().allowed(), AtomicUsize::new(0));
         let ended = {
-            let mut sending = pin!(in_flight.send(records, Who::Thread, &progress));
+            let mut sending = pin!(in_flight.send(records, Waiter::Thread, &progress));
             // As long as something comes it goes on.
             loop {
                 let before = progress.load(Ordering::Relaxed);
@@ -250,7 +250,7 @@ impl Kafka {
         let mut in_flight = InFlight::to(lease, topic.into())?;
         let (timeout, progress) = (lease.deadline().allowed(), AtomicUsize::new(0));
         let ended = {
-            let mut sending = pin!(in_flight.send(records, Who::Task, &progress));
+            let mut sending = pin!(in_flight.send(records, Waiter::Task, &progress));
             loop {
                 let before = progress.load(Ordering::Relaxed);
                 if wait::timeout(sending.as_mut(), Deadline::after(timeout)).await.is_some() {

@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use super::{Facts, LeasedGroup, Read};
 use crate::broker::{PartitionOffset, advice};
 use crate::cluster::pool::{self, PoolClient};
-use crate::config::FailureAccount;
+use crate::config::FailureReport;
 use crate::model::error::Result;
 use crate::model::error::codes::code_of;
 use crate::model::record::Record;
@@ -60,8 +60,8 @@ pub(super) struct CommittedPicture {
 }
 
 /// How many records of each partition are shown.
-fn last_records(detail: FailureAccount) -> i64 {
-    if detail == FailureAccount::Long { 50 } else { 3 }
+fn last_records(detail: FailureReport) -> i64 {
+    if detail == FailureReport::Long { 50 } else { 3 }
 }
 
 pub(super) fn picture(facts: &Facts, deadline: Deadline) -> Picture {
@@ -95,7 +95,7 @@ fn of_topic(facts: &Facts, topic: &Topic, deadline: Deadline) -> TopicPicture {
 }
 
 fn now(facts: &Facts, topic: &Topic, deadline: Deadline) -> Result<TopicNow, String> {
-    match facts.connection.broker().control().topic_now(topic.name(), deadline) {
+    match facts.cluster.broker().control().topic_now(topic.name(), deadline) {
         Ok(Some(now)) => Ok(now),
         Ok(None) if topic.0.fence == Fence::Beginning => {
             Err("there is no such topic: it was named, and nobody has made it".to_owned())
@@ -121,12 +121,12 @@ fn read_last_records(facts: &Facts, topics: &mut [TopicPicture], deadline: Deadl
     }
     let Some(most) = wanted.iter().map(|(_, starts)| starts.len()).max() else { return };
     let Ok(group) = facts.names.group("account", 0) else { return };
-    let Ok(reader) = pool::make_reader(facts.connection.broker(), &group, most) else { return };
+    let Ok(reader) = pool::make_reader(facts.cluster.broker(), &group, most) else { return };
     let reader = Arc::new(reader);
     for (topic, starts) in wanted {
         read_topic(&reader, topic, &starts, deadline);
     }
-    facts.connection.close_soon(reader);
+    facts.cluster.close_soon(reader);
 }
 
 /// Reads one topic from there on: the end of a partition is reported without the name of its topic.
@@ -177,7 +177,7 @@ fn of_group(facts: &Facts, group: &LeasedGroup, topics: &[TopicPicture], deadlin
             pictures.push(CommittedPicture { topic: topic.name.clone(), partition, committed: None, fence, end });
         }
     }
-    let control = facts.connection.broker().control();
+    let control = facts.cluster.broker().control();
     let committed = match asked.is_empty() {
         true => Ok(Vec::new()),
         false => control.committed(&group.id, &asked, deadline),

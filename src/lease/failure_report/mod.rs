@@ -12,8 +12,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::cluster::Connection;
-use crate::config::FailureAccount;
+use crate::cluster::Cluster;
+use crate::config::FailureReport;
 use crate::model::topic::Topic;
 use crate::sync::wait::Deadline;
 use crate::worker::names::Names;
@@ -23,8 +23,8 @@ const AT_MOST: Duration = Duration::from_secs(1);
 
 /// What a lease knows of itself when it ends: all that the account needs, without a question to the broker.
 pub(crate) struct Facts {
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) detail: FailureAccount,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) detail: FailureReport,
     pub(crate) names: Names,
     pub(crate) topics: Vec<Topic>,
     pub(crate) groups: Vec<LeasedGroup>,
@@ -48,7 +48,7 @@ pub(crate) struct Read {
 
 /// The account, ready to be printed; comes within the deadline, whatever the broker does. Empty if it is switched off.
 pub(crate) fn tell(facts: Facts) -> String {
-    if facts.detail == FailureAccount::Off {
+    if facts.detail == FailureReport::Off {
         return String::new();
     }
     let head = render::head(&facts);

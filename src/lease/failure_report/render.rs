@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Facts;
 use super::collect::{CommittedPicture, GroupPicture, PartitionPicture, Picture, TopicPicture};
-use crate::config::FailureAccount;
+use crate::config::FailureReport;
 use crate::model::bytes::harmless;
 use crate::model::record::Record;
 
@@ -17,7 +17,7 @@ const NARROWEST: usize = 60;
 const MOST_PARTITIONS: usize = 12;
 
 pub(super) fn head(facts: &Facts) -> String {
-    let broker = facts.connection.broker().name();
+    let broker = facts.cluster.broker().name();
     let names = &facts.names;
     format!(
         "rstest-kafka: this test's Kafka when it failed\n  worker {}, generation {}, run {}, {broker}\n",
@@ -25,9 +25,9 @@ pub(super) fn head(facts: &Facts) -> String {
     )
 }
 
-pub(super) fn body(picture: &Picture, detail: FailureAccount) -> String {
+pub(super) fn body(picture: &Picture, detail: FailureReport) -> String {
     let width = width(std::env::var("COLUMNS").ok().as_deref());
-    let most = if detail == FailureAccount::Long { usize::MAX } else { MOST_PARTITIONS };
+    let most = if detail == FailureReport::Long { usize::MAX } else { MOST_PARTITIONS };
     let mut text = String::new();
     if picture.topics.is_empty() {
         text.push_str("  it had no topic yet\n");

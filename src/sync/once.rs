@@ -7,7 +7,7 @@ use crate::sync::wait::Deadline;
 
 /// A value that is made by the first who asks; those who come meanwhile wait for it, each up to its own deadline.
 #[derive(Debug)]
-pub(crate) struct Flight<T> {
+pub(crate) struct OnceWithDeadline<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -19,17 +19,17 @@ enum State<T> {
     Made(T),
 }
 
-impl<T: Clone> Default for Flight<T> {
+impl<T: Clone> Default for OnceWithDeadline<T> {
     fn default() -> Self {
         Self { state: Mutex::new(State::Absent), changed: Condvar::new() }
     }
 }
 
-impl<T: Clone> Flight<T> {
+impl<T: Clone> OnceWithDeadline<T> {
     /// The value, made by `make` if nobody has; a failure is the maker's, and the next who waits tries for itself.
     ///
     /// `late` is the error of one whose deadline passes while another is making.
-    pub(crate) fn get_or_make(
+    pub(crate) fn get_or_create(
         &self,
         deadline: Deadline,
         make: impl FnOnce() -> Result<T>,
@@ -74,7 +74,7 @@ impl<T: Clone> Flight<T> {
     }
 }
 
-struct Landing<'a, T: Clone>(&'a Flight<T>);
+struct Landing<'a, T: Clone>(&'a OnceWithDeadline<T>);
 
 impl<T: Clone> Drop for Landing<'_, T> {
     fn drop(&mut self) {
@@ -98,13 +98,13 @@ mod tests {
 
     #[test]
     fn several_at_once_make_it_once() {
-        let (flight, made, barrier) = (Flight::default(), AtomicUsize::new(0), Barrier::new(8));
+        let (flight, made, barrier) = (OnceWithDeadline::default(), AtomicUsize::new(0), Barrier::new(8));
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     barrier.wait();
                     let make = || Ok(made.fetch_add(1, Ordering::SeqCst));
-                    let value = flight.get_or_make(Deadline::after(Duration::from_secs(5)), make, || unreachable!());
+                    let value = flight.get_or_create(Deadline::after(Duration::from_secs(5)), make, || unreachable!());
                     assert_eq!(value.unwrap(), 0);
                 });
             }
@@ -114,19 +114,19 @@ mod tests {
 
     #[test]
     fn a_failure_or_a_panic_is_the_makers_alone() {
-        let flight = Flight::<u8>::default();
+        let flight = OnceWithDeadline::<u8>::default();
         let soon = || Deadline::after(Duration::from_secs(1));
-        assert!(flight.get_or_make(soon(), || Err(Error::misuse("no")), || unreachable!()).is_err());
+        assert!(flight.get_or_create(soon(), || Err(Error::misuse("no")), || unreachable!()).is_err());
         let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            flight.get_or_make(soon(), || panic!("maker"), || unreachable!())
+            flight.get_or_create(soon(), || panic!("maker"), || unreachable!())
         }));
         assert!(panics.is_err());
-        assert_eq!(flight.get_or_make(soon(), || Ok(7), || unreachable!()).unwrap(), 7);
+        assert_eq!(flight.get_or_create(soon(), || Ok(7), || unreachable!()).unwrap(), 7);
     }
 
     #[test]
     fn who_waits_meets_its_own_deadline() {
-        let flight = Flight::<u8>::default();
+        let flight = OnceWithDeadline::<u8>::default();
         let barrier = Barrier::new(2);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -135,10 +135,10 @@ mod tests {
                     barrier.wait();
                     Ok(1)
                 };
-                flight.get_or_make(Deadline::after(Duration::from_secs(5)), slow, || unreachable!()).unwrap();
+                flight.get_or_create(Deadline::after(Duration::from_secs(5)), slow, || unreachable!()).unwrap();
             });
             barrier.wait();
-            let late = flight.get_or_make(
+            let late = flight.get_or_create(
                 Deadline::after(Duration::from_millis(5)),
                 || unreachable!("another is making it"),
                 || Error::misuse("late"),

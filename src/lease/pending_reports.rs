@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, TryLockError};
 
 use super::held_lane;
 use super::{Lease, of_this_thread};
-use crate::config::FailureAccount;
+use crate::config::FailureReport;
 use crate::lease::failure_report::{self, Facts, LeasedGroup, Read};
 use crate::model::topic::Topic;
 
@@ -24,7 +24,7 @@ impl Lease {
     /// How far a consumer had read that is dropped, for the account of a failure.
     pub(crate) fn note_read(&self, topic: &str, next: Vec<(i32, i64)>) {
         // Of a topic that did not exist there is nothing to say.
-        if self.account == FailureAccount::Off || next.is_empty() {
+        if self.account == FailureReport::Off || next.is_empty() {
             return;
         }
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,7 +35,7 @@ impl Lease {
 
     /// What the account of a failure needs, once; `None` if it has been told or is switched off.
     pub(super) fn facts(&self) -> Option<Facts> {
-        if self.account == FailureAccount::Off || self.told.swap(true, Ordering::SeqCst) {
+        if self.account == FailureReport::Off || self.told.swap(true, Ordering::SeqCst) {
             return None;
         }
         // Not waited for: it is asked for in a panic hook too, whose thread may hold it.
@@ -47,7 +47,7 @@ impl Lease {
             Err(TryLockError::WouldBlock) => Vec::new(),
         };
         Some(Facts {
-            connection: Arc::clone(self.connection()),
+            cluster: Arc::clone(self.cluster()),
             detail: self.account,
             names: self.names.clone(),
             topics,
@@ -62,7 +62,7 @@ impl Lease {
         if self.hold.has_failed() {
             failure_report::print(&failure_report::tell(facts));
         } else {
-            self.hold.keep_untold(move || failure_report::tell(facts));
+            self.hold.keep_report(move || failure_report::tell(facts));
         }
     }
 }
@@ -72,9 +72,9 @@ const MOST_READS: usize = 16;
 
 /// The accounts of this thread's test that no drop of its fixtures on this thread will tell: those of leases that have
 /// ended, and of leases whose fixtures were moved to another thread.
-pub(super) fn tell_of_this_thread() -> String {
-    let untold = held_lane::untold_of_this_thread().into_iter().map(|telling| telling());
+pub(super) fn reports_of_this_thread() -> String {
+    let pending_reports = held_lane::take_pending_reports().into_iter().map(|pending| pending());
     let alive = of_this_thread();
     let moved = alive.iter().filter(|lease| lease.hold.was_used_elsewhere());
-    untold.chain(moved.filter_map(|lease| lease.facts()).map(failure_report::tell)).collect()
+    pending_reports.chain(moved.filter_map(|lease| lease.facts()).map(failure_report::tell)).collect()
 }

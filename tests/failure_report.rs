@@ -12,7 +12,7 @@ use common::embedded::Embedded;
 use common::foreign::send_with_header;
 use common::{alone, lease};
 use rstest::rstest;
-use rstest_kafka::{FailureAccount, Harness, Kafka, PooledConsumer, ProducerRecord, TestResult, TopicSpec, kafka};
+use rstest_kafka::{FailureReport, Harness, Kafka, PooledConsumer, ProducerRecord, TestResult, TopicSpec, kafka};
 
 /// How each account begins.
 const BEGINS: &str = "rstest-kafka: this test's Kafka when it failed";
@@ -127,13 +127,13 @@ fn of_a_test_that_passes_nothing_is_shown(#[case] test: &str) {
 #[rstest]
 fn it_is_off_or_longer_by_configuration() {
     let test = "child::sends_twenty_to_each_of_twenty_partitions";
-    let lines = |value| account_of(&run(test, &[("RSTEST_KAFKA_FAILURE_ACCOUNT", value)]), test).lines().count();
+    let lines = |value| account_of(&run(test, &[("RSTEST_KAFKA_FAILURE_REPORT", value)]), test).lines().count();
     assert!(lines("on") < 70, "{}", lines("on"));
     assert!(lines("long") > 400, "{}", lines("long"));
-    let off = run(test, &[("RSTEST_KAFKA_FAILURE_ACCOUNT", "off")]);
+    let off = run(test, &[("RSTEST_KAFKA_FAILURE_REPORT", "off")]);
     off.exits_with(101);
     assert!(!format!("{off}").contains(BEGINS), "{off}");
-    let unknown = run(test, &[("RSTEST_KAFKA_FAILURE_ACCOUNT", "verbose")]);
+    let unknown = run(test, &[("RSTEST_KAFKA_FAILURE_REPORT", "verbose")]);
     assert!(format!("{unknown}").contains("off, on or long"), "{unknown}");
 }
 
@@ -158,7 +158,7 @@ fn embedded_the_err_of_a_test_with_a_broker_of_its_own_is_told() {
 fn embedded_a_test_that_passes_asks_nothing_for_it() {
     let _alone = alone();
     let counted = |account| {
-        let harness = Harness::builder().topic_prefix("asks").embedded_brokers(1).failure_account(account).build();
+        let harness = Harness::builder().topic_prefix("asks").embedded_brokers(1).failure_report(account).build();
         let case = || {
             lease(&harness, |kafka| kafka.send("events", "k", "v"));
         };
@@ -169,7 +169,7 @@ fn embedded_a_test_that_passes_asks_nothing_for_it() {
         // Produce alone; what clients ask now and then is not the account's.
         [0, 1, 2, 9].map(|kind| broker.count().get(&kind).copied().unwrap_or_default())
     };
-    assert_eq!(counted(FailureAccount::Long), [100, 0, 0, 0]);
+    assert_eq!(counted(FailureReport::Long), [100, 0, 0, 0]);
 }
 
 mod child {

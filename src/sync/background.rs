@@ -12,7 +12,7 @@ const THREADS: usize = 8;
 
 /// Drops what it is given on threads of its own, which end when there is nothing left to do.
 #[derive(Debug)]
-pub(crate) struct Closer<T> {
+pub(crate) struct BackgroundDrop<T> {
     shared: Arc<Shared<T>>,
 }
 
@@ -28,7 +28,7 @@ struct State<T> {
     threads: usize,
 }
 
-impl<T: Send + 'static> Closer<T> {
+impl<T: Send + 'static> BackgroundDrop<T> {
     pub(crate) fn new() -> Self {
         let state = State { waiting: VecDeque::new(), threads: 0 };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), idle: Condvar::new() }) }
@@ -130,7 +130,7 @@ mod tests {
                 }
             }
         }
-        let closer = Closer::new();
+        let closer = BackgroundDrop::new();
         let (release, until) = mpsc::channel();
         closer.close([Odd::Hangs(until), Odd::Panics]);
         closer.close((0..20).map(|_| Odd::Fine));
