@@ -100,11 +100,12 @@
 //!
 //! A test that never ends, or that leaks its fixtures with `mem::forget`, does not defeat cleanup.
 //!
-//! Whatever is left behind is recorded in the ledger, a file in the state directory ([`HarnessBuilder::state_dir`]). Each topic
-//! and group is recorded before it is created, and removed when the broker has confirmed its deletion. The next run with the
-//! same state directory deletes what the ledgers of dead runs list, in the background; [`sweep()`] deletes it at once. If a
-//! ledger cannot be read, the file is set aside and named on stderr, and nothing that it lists is deleted. If a CI machine
-//! loses its disk, it also loses its ledgers.
+//! Whatever is left behind is recorded in the ledger, a file of JSON lines in the state directory
+//! ([`HarnessBuilder::state_dir`]). Each topic and group is recorded before it is created, and removed when the broker has
+//! confirmed its deletion. The next run with the same state directory deletes what the ledgers of dead runs list, in the
+//! background; [`sweep()`] deletes it at once. If a ledger cannot be read, the file is set aside and named on stderr, and
+//! nothing that it lists is deleted. A killed process loses nothing of its ledger, but a machine that crashes may lose the
+//! last lines. If a CI machine loses its disk, it also loses its ledgers.
 //!
 //! [`HarnessBuilder::keep_topics`] keeps topics on purpose, such as those of a failed test.
 //!

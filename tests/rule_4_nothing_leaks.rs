@@ -201,7 +201,7 @@ fn a_slots_process_killed_before_it_could_say_that_it_ended_well_moves_the_slot_
     let first = generations(&cluster::named(&prefix));
     assert_eq!(first, BTreeSet::new(), "the last lease failed, so nothing is left to reuse");
     // Each begins beyond all that the one before may have used, and moves on by its own two failures, unless it is killed.
-    for (fault, last) in [("close:1", "4"), ("made:1", "5"), ("none", "8")] {
+    for (fault, last) in [("close:1", 4), ("made:1", 5), ("none", 8)] {
         let faulty = [&slot[..], &[("LEDGER_FAULT", fault)]].concat();
         next_run_in(&prefix, state.path(), &faulty, fault == "none");
         let text: String = ledgers(state.path())
@@ -209,8 +209,9 @@ fn a_slots_process_killed_before_it_could_say_that_it_ended_well_moves_the_slot_
             .filter(|name| name.contains("slot-3"))
             .map(|name| std::fs::read_to_string(state.path().join(name)).unwrap())
             .collect();
-        let opened: Vec<&str> = text.lines().filter_map(|line| line.split_once("\topened\t")).map(|(_, n)| n).collect();
-        assert_eq!(opened.last(), Some(&last), "{fault}: {text}");
+        let mut lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let begun = lines.rfind(|line| line["event"] == "begun");
+        assert_eq!(begun.unwrap()["generation"], last, "{fault}: {text}");
     }
     // Its runner cannot be told, so only time shows that it is dead.
     let harness = Harness::builder().bootstrap_servers(cluster::servers()).state_dir(state.path()).build();

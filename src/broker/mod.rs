@@ -19,6 +19,7 @@ use std::time::Duration;
 use embedded_kafka::EmbeddedKafka;
 use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::advice::advice;
 pub(crate) use self::client::{ClientErrors, create as create_client};
@@ -52,7 +53,7 @@ pub struct Capabilities {
 }
 
 /// A topic in the shape in which it is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shape {
     pub(crate) partitions: i32,
     /// `None`: the broker's default.

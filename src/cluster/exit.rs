@@ -47,12 +47,12 @@ impl Cluster {
     }
 
     /// Leaves what is to be deleted at exit to another connection to the same broker.
-    pub(crate) fn hand_over_to(&self, heir: &Self) {
+    pub(crate) fn hand_over_to(&self, successor: &Self) {
         for entry in &self.topics {
-            heir.topics.entry(entry.key().clone()).or_insert_with(|| Arc::clone(entry.value()));
+            successor.topics.entry(entry.key().clone()).or_insert_with(|| Arc::clone(entry.value()));
         }
         for group in self.groups.iter() {
-            heir.groups.insert(group.key().clone());
+            successor.groups.insert(group.key().clone());
         }
     }
 
@@ -74,8 +74,8 @@ impl Cluster {
         if !outlives {
             left.kept.clear();
         }
-        let inherited = state.map(WorkerState::take_inherited).unwrap_or_default();
-        topics.extend(inherited.topics.iter().filter(|name| !self.topics.contains_key(*name)).cloned());
+        let outdated = state.map(WorkerState::take_outdated).unwrap_or_default();
+        topics.extend(outdated.topics.iter().filter(|name| !self.topics.contains_key(*name)).cloned());
         if outlives && !topics.is_empty() {
             let mut undeleted = self.broker.delete_topics(&topics, deadline);
             let again = topics
@@ -91,7 +91,7 @@ impl Cluster {
             left.undeleted.extend(undeleted);
         }
         let mut groups: Vec<String> = self.groups.iter().map(|group| group.key().clone()).collect();
-        groups.extend(inherited.groups);
+        groups.extend(outdated.groups);
         if outlives && !groups.is_empty() {
             let undeleted = self.broker.delete_groups(&groups, deadline);
             groups.retain(|name| !undeleted.iter().any(|(other, _)| other == name));

@@ -24,7 +24,7 @@ use crate::broker::Broker;
 use crate::cluster::pool::{IdleConsumer, Pool, PoolClient};
 use crate::cluster::producer::Producer;
 use crate::config::{Config, KeepTopics};
-use crate::ledger::Entry;
+use crate::ledger::Event;
 use crate::ledger::sweep::Sweeping;
 use crate::model::error::Result;
 use crate::model::ids::WorkerId;
@@ -152,18 +152,18 @@ impl Cluster {
         self.counters.snapshot(PROCESS.workers.lanes.used(), self.pool.len())
     }
 
-    /// Writes down what is about to be made, for whoever sweeps if this process is killed.
-    fn record(&self, entry: &Entry<'_>) -> Result<()> {
-        self.state.as_ref().map_or(Ok(()), |state| state.record(entry))
+    /// Writes to the ledger what is about to be created, for whoever sweeps if this process is killed.
+    fn write_ahead(&self, event: Event) -> Result<()> {
+        self.state.as_ref().map_or(Ok(()), |state| state.write_ahead(event))
     }
 
     pub(crate) fn next_group(&self) -> u64 {
         PROCESS.workers.next_group()
     }
 
-    /// Writes a group down that is about to be made.
+    /// Writes to the ledger that a group is about to be created.
     pub(crate) fn record_group(&self, group: &str) -> Result<()> {
-        self.record(&Entry::Group(group))?;
+        self.write_ahead(Event::create_group(group))?;
         self.groups.insert(group.to_owned());
         Ok(())
     }

@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use super::Cluster;
 use crate::broker::{Creation, Shape};
 use crate::config::KeepTopics;
-use crate::ledger::Entry;
+use crate::ledger::Event;
 use crate::model::error::{Error, Result};
 use crate::model::topic::Fence;
 use crate::model::topic::TopicNow;
@@ -82,7 +82,7 @@ impl Cluster {
         let made = self.record_topic(name, Some(shape));
         let make = || {
             made.is_new.store(true, Ordering::SeqCst);
-            self.record(&Entry::Topic(name, Some(shape)))?;
+            self.write_ahead(Event::create_topic(name, Some(shape)))?;
             self.warm_up(name, deadline);
             let began = Instant::now();
             self.create(&made, name, shape, deadline)?;
@@ -114,7 +114,7 @@ impl Cluster {
         if made.partitions.swap(partitions, Ordering::Relaxed) != partitions
             && let Some(state) = &self.state
         {
-            state.made(name, partitions);
+            state.topic_created(name, partitions);
         }
     }
 
@@ -136,7 +136,7 @@ impl Cluster {
         let began = Instant::now();
         let mut asked = Vec::with_capacity(missing.len());
         for ((name, shape), _) in &missing {
-            self.record(&Entry::Topic(name, Some(shape)))?;
+            self.write_ahead(Event::create_topic(name, Some(shape)))?;
             asked.push((name.as_str(), shape));
         }
         let outcomes = self.broker.create_topics(&asked, deadline);
@@ -229,7 +229,7 @@ impl Cluster {
     pub(crate) fn fence_of_name(&self, name: &str, deadline: Deadline) -> Result<Fence> {
         if !self.topics.contains_key(name) {
             self.check_twins(name)?;
-            self.record(&Entry::Topic(name, None))?;
+            self.write_ahead(Event::create_topic(name, None))?;
             self.record_topic(name, None);
         }
         let now = self.broker.control().topic_now(name, deadline)?;

@@ -1,46 +1,39 @@
-//! What dead owners have left, found by their ledger files.
+//! Finds the ledgers of dead owners.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::book::Book;
-use super::file::{Claim, LedgerFile};
+use super::event::{self, Header, Unreadable};
+use super::file::{Claim, Ledger};
 use super::owner::{Life, Owner, ProcessMark, left_alone};
-use super::record::{self, Header, Unreadable};
-use super::{Folder, Ledger, folder};
+use super::{Folder, folder};
 use crate::model::error::Result;
 
 /// A request that a process sent before it was killed may be served so much later; what is not there before that may
 /// still come.
 const IN_FLIGHT: Duration = Duration::from_secs(30);
 
-/// How many estates are taken at once; each holds a file open.
+/// How many dead owners are taken at once; each holds a file open.
 const MOST_AT_ONCE: usize = 64;
 
-/// What one dead owner has left.
+/// A process or a run that has ended, with what it has left on the cluster.
 #[derive(Debug)]
-pub(crate) struct Estate {
-    pub(crate) ledger: Box<dyn Ledger>,
-    /// A topic that nobody has seen may still come.
-    pub(crate) is_fresh: bool,
+pub(crate) struct DeadOwner {
+    pub(crate) ledger: Ledger,
+    /// It wrote a moment ago: a topic that nobody has seen may still come.
+    pub(crate) wrote_recently: bool,
     /// The owner wanted its topics to stay.
     pub(crate) keeps_topics: bool,
 }
 
-/// What dead owners have left on another cluster, where it cannot be deleted now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Elsewhere {
-    pub(crate) bootstrap_servers: String,
-    pub(crate) topics: usize,
-}
-
 #[derive(Debug, Default)]
-pub(crate) struct Dead {
-    pub(crate) estates: Vec<Estate>,
-    pub(crate) elsewhere: Vec<Elsewhere>,
+pub(crate) struct DeadOwners {
+    pub(crate) owners: Vec<DeadOwner>,
+    /// The bootstrap servers of other clusters on which dead owners have left topics: these cannot be deleted now.
+    pub(crate) elsewhere: BTreeSet<String>,
     /// Files that could not be read, under the names that they have now.
     pub(crate) set_aside: Vec<PathBuf>,
 }
@@ -53,8 +46,9 @@ struct Found {
 }
 
 impl Folder {
-    /// What dead owners have left, or the first part of it; those of `own_run` are alive. Each estate is this process's alone until it is dropped.
-    pub(crate) fn dead(&self, cluster_id: &str, own_run: Option<&str>) -> Result<Dead> {
+    /// The dead owners, or the first of them where there are many; those of `own_run` are alive. Each is this process's
+    /// alone until it is dropped.
+    pub(crate) fn dead_owners(&self, cluster_id: &str, own_run: Option<&str>) -> Result<DeadOwners> {
         let listed = std::fs::read_dir(&self.path);
         let listed = listed.map_err(|error| folder::unusable(&self.path, "read the state folder", error))?;
         let mut paths: Vec<PathBuf> = listed.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -64,7 +58,7 @@ impl Folder {
 
         let now = SystemTime::now();
         let dead_runs = dead_runs(&found, now);
-        let mut dead = Dead::default();
+        let mut dead = DeadOwners::default();
         for found in &found {
             let alive = match &found.content {
                 Ok(Header { owner: Owner::Process(_), .. }) | Err(Unreadable::Damaged(_)) => false,
@@ -73,7 +67,7 @@ impl Folder {
                 }
                 Err(Unreadable::OtherVersion) => true,
             };
-            if !alive && dead.estates.len() < MOST_AT_ONCE {
+            if !alive && dead.owners.len() < MOST_AT_ONCE {
                 dead.claim(found, cluster_id, now);
             }
         }
@@ -111,33 +105,30 @@ impl Found {
         let written = file.metadata().ok()?.modified().ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
-        let content = record::read(&bytes).map(|(header, _)| header);
+        let content = event::read(&bytes).map(|(header, _)| header);
         Some(Self { path, written, content })
     }
 }
 
-impl Dead {
+impl DeadOwners {
     /// Takes the file if nobody holds it; only then what it says is final.
     fn claim(&mut self, found: &Found, cluster_id: &str, now: SystemTime) {
         let is_older_than = |age| now.duration_since(found.written).is_ok_and(|passed| passed > age);
-        match LedgerFile::claim(&found.path) {
-            Ok(Claim::Ours(file, header)) if header.cluster_id == cluster_id => self.estates.push(Estate {
-                ledger: file,
-                is_fresh: !is_older_than(IN_FLIGHT),
-                keeps_topics: header.keeps_topics,
+        match Ledger::claim(&found.path) {
+            Ok(Claim::Ours(ledger)) if ledger.header().cluster_id == cluster_id => self.owners.push(DeadOwner {
+                wrote_recently: !is_older_than(IN_FLIGHT),
+                keeps_topics: ledger.header().keeps_topics,
+                ledger: *ledger,
             }),
-            Ok(Claim::Ours(file, Header { bootstrap_servers, .. })) => {
-                let topics = file.book(Book::topics).len();
-                match self.elsewhere.iter_mut().find(|known| known.bootstrap_servers == bootstrap_servers) {
-                    Some(known) => known.topics += topics,
-                    None => self.elsewhere.push(Elsewhere { bootstrap_servers, topics }),
-                }
+            Ok(Claim::Ours(ledger)) => {
+                let has_topics = !ledger.topics().is_empty();
+                self.elsewhere.extend(has_topics.then(|| ledger.header().bootstrap_servers.clone()));
             }
             Ok(Claim::Unreadable(Unreadable::Damaged(why))) => {
                 self.set_aside.extend(set_aside(&found.path, &why));
             }
-            // Left by a process that was killed before it wrote anything; one that has just made it is given time.
-            Ok(Claim::Nothing) if is_older_than(IN_FLIGHT) => LedgerFile::remove_empty(&found.path),
+            // Left by a process that was killed before it wrote anything; one that has just created it is given time.
+            Ok(Claim::Nothing) if is_older_than(IN_FLIGHT) => Ledger::remove_empty(&found.path),
             Ok(Claim::Nothing | Claim::Held | Claim::Unreadable(Unreadable::OtherVersion)) | Err(_) => {}
         }
     }
@@ -150,7 +141,7 @@ fn aside(path: &Path, n: u32) -> PathBuf {
     }
 }
 
-/// Whether the file's place was taken by a damaged one.
+/// Whether a damaged file of this name was set aside.
 pub(super) fn was_set_aside(path: &Path) -> bool {
     aside(path, 0).exists()
 }

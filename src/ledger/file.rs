@@ -1,27 +1,26 @@
-//! One ledger file: claimed by a lock, appended to, read as a whole.
+//! One ledger file: claimed by a lock, read as a whole, appended to.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::book::Book;
+use super::contents::Contents;
+use super::event::{self, Event, Header, Unreadable};
 use super::folder::{self, unusable};
-use super::record::{self, Header, Record, Unreadable};
 use crate::model::error::Result;
 use crate::sync::fault_point;
 
-/// A kill can cut a write only where it crosses a page: no line does, as long as it fits into one.
-const PAGE: usize = 4096;
-
-/// A file that has grown beyond this is written anew when it is opened, with what it still says.
+/// A file that has grown beyond this is shortened when it is opened.
 const LONGEST: u64 = 128 * 1024;
 
-/// A file that this process has locked, until it is dropped or the process ends, however it ends.
+/// What one owner has created on a cluster, in a file that this process has locked until the ledger is dropped or the
+/// process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct LedgerFile {
+pub(crate) struct Ledger {
     path: PathBuf,
-    /// Held while a line is written; never while a broker is asked.
+    header: Header,
+    /// Held while lines are written; never while a broker is asked.
     inner: Mutex<Inner>,
 }
 
@@ -29,13 +28,13 @@ pub(super) struct LedgerFile {
 struct Inner {
     file: File,
     length: u64,
-    book: Book,
+    contents: Contents,
 }
 
-/// What became of the attempt to have a file.
+/// What became of the attempt to claim a file.
 #[derive(Debug)]
 pub(super) enum Claim {
-    Ours(Box<LedgerFile>, Header),
+    Ours(Box<Ledger>),
     /// Empty, or not there.
     Nothing,
     /// Another process has it.
@@ -43,27 +42,23 @@ pub(super) enum Claim {
     Unreadable(Unreadable),
 }
 
-impl LedgerFile {
-    /// Claims the file at the path, making it with this header if there is none.
+impl Ledger {
+    /// Claims the file at the path; if there is none, it is created with this header.
     pub(super) fn open(path: &Path, header: &Header) -> Result<Claim> {
         let open = || -> io::Result<Claim> {
-            let Some((file, bytes)) = lock(path, true)? else { return Ok(Claim::Held) };
+            let Some((mut file, bytes)) = lock(path, true)? else { return Ok(Claim::Held) };
             if !bytes.is_empty() {
                 return Self::read(path, file, &bytes);
             }
-            let inner = Inner { file, length: 0, book: Book::default() };
-            let opened = Self { path: path.to_owned(), inner: Mutex::new(inner) };
-            opened.append(&[Record::Header(Box::new(header.clone()))], true)?;
-            if let Some(folder) = path.parent() {
-                folder::sync_folder(folder)?;
-            }
+            let text = event::file(header, [])?;
+            append_to(&mut file, 0, &text)?;
             fault_point::point("header");
-            Ok(Claim::Ours(Box::new(opened), header.clone()))
+            Ok(Self::ours(path, header.clone(), file, text.len() as u64, Contents::default()))
         };
         open().map_err(|error| unusable(path, "write the ledger file", error))
     }
 
-    /// Claims a file that somebody else has left.
+    /// Claims a file that another process has left.
     pub(super) fn claim(path: &Path) -> io::Result<Claim> {
         match lock(path, false) {
             Ok(None) => Ok(Claim::Held),
@@ -74,7 +69,7 @@ impl LedgerFile {
         }
     }
 
-    /// Removes a file in which nothing was written, unless somebody has it.
+    /// Removes a file in which nothing was written, unless a process has it.
     pub(super) fn remove_empty(path: &Path) {
         if let Ok(Some((file, bytes))) = lock(path, false)
             && bytes.is_empty()
@@ -84,58 +79,50 @@ impl LedgerFile {
         }
     }
 
+    fn ours(path: &Path, header: Header, file: File, length: u64, contents: Contents) -> Claim {
+        let inner = Mutex::new(Inner { file, length, contents });
+        Claim::Ours(Box::new(Self { path: path.to_owned(), header, inner }))
+    }
+
     fn read(path: &Path, file: File, bytes: &[u8]) -> io::Result<Claim> {
-        let (header, records) = match record::read(bytes) {
+        let (header, events) = match event::read(bytes) {
             Ok(whole) => whole,
             Err(unreadable) => return Ok(Claim::Unreadable(unreadable)),
         };
-        let book = Book::of(&records);
-        let whole = record::whole_lines(bytes).len();
-        if whole < bytes.len() {
-            // What is appended begins a line of its own.
-            file.set_len(whole as u64)?;
+        let contents = Contents::of(&events);
+        let length = event::whole_lines(bytes).len() as u64;
+        if length < bytes.len() as u64 {
+            // The next line must not be appended to a torn one.
+            file.set_len(length)?;
         }
-        let (file, length) = match whole as u64 {
-            length if length > LONGEST => shorten(path, &header, &book).unwrap_or((file, length)),
-            length => (file, length),
-        };
-        let inner = Inner { file, length, book };
-        Ok(Claim::Ours(Box::new(Self { path: path.to_owned(), inner: Mutex::new(inner) }), header))
+        let shorter = if length > LONGEST { shorten(path, &header, &contents).ok() } else { None };
+        let (file, length) = shorter.unwrap_or((file, length));
+        Ok(Self::ours(path, header, file, length, contents))
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn header(&self) -> &Header {
+        &self.header
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the book.
-    pub(super) fn book<T>(&self, ask: impl FnOnce(&Book) -> T) -> T {
-        ask(&self.lock().book)
+    pub(super) fn contents<T>(&self, ask: impl FnOnce(&Contents) -> T) -> T {
+        ask(&self.lock().contents)
     }
 
-    /// Appends what is new among the records, all or nothing; `safe` means that it survives a power cut.
-    pub(super) fn append(&self, records: &[Record], safe: bool) -> io::Result<()> {
+    /// Appends the events that change something, all or none of them.
+    pub(super) fn append(&self, events: &[Event]) -> Result<()> {
         let mut inner = self.lock();
-        let (new, text) = {
-            let new: Vec<&Record> = records.iter().filter(|record| !inner.book.knows(record)).collect();
-            let text = lines(&new, inner.length);
-            (new, text)
-        };
+        let Inner { file, length, contents } = &mut *inner;
+        let new: Vec<&Event> = events.iter().filter(|event| !contents.knows(event)).collect();
         if new.is_empty() {
             return Ok(());
         }
-        let Inner { file, length, book } = &mut *inner;
-        let written = file.write_all(text.as_bytes()).and_then(|()| if safe { file.sync_data() } else { Ok(()) });
-        if let Err(error) = written {
-            // A full disk may have taken half a line.
-            let _ = file.set_len(*length);
-            return Err(error);
-        }
-        *length += text.len() as u64;
-        new.into_iter().for_each(|record| book.apply(record));
+        let written = event::lines(new.iter().copied()).and_then(|text| append_to(file, *length, &text));
+        *length = written.map_err(|error| unusable(&self.path, "write the ledger file", error))?;
+        new.into_iter().for_each(|event| contents.apply(event));
         Ok(())
     }
 
@@ -149,9 +136,9 @@ impl LedgerFile {
 }
 
 /// Opens and locks the file; `None` if another process has it.
-fn lock(path: &Path, make: bool) -> io::Result<Option<(File, Vec<u8>)>> {
+fn lock(path: &Path, create: bool) -> io::Result<Option<(File, Vec<u8>)>> {
     loop {
-        let mut file = folder::open_file(path, make)?;
+        let mut file = folder::open_file(path, create)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -166,120 +153,96 @@ fn lock(path: &Path, make: bool) -> io::Result<Option<(File, Vec<u8>)>> {
     }
 }
 
-/// The text of the records for a file of that length, with filling before a line that would cross a page.
-fn lines(records: &[&Record], length: u64) -> String {
-    let mut text = String::new();
-    for record in records {
-        let line = record.write();
-        let room = PAGE - (length as usize + text.len()) % PAGE;
-        if line.len() > room && line.len() <= PAGE {
-            text.extend(std::iter::repeat_n('\n', room));
-        }
-        text.push_str(&line);
+/// Appends the text to a file of that length, in one write, and returns the new length.
+fn append_to(file: &mut File, length: u64, text: &[u8]) -> io::Result<u64> {
+    if let Err(error) = file.write_all(text) {
+        // A full disk may have taken half a line.
+        let _ = file.set_len(length);
+        return Err(error);
     }
-    text
+    Ok(length + text.len() as u64)
 }
 
-/// Replaces the file by one that says the same in fewer lines; `None` leaves it as it is.
-fn shorten(path: &Path, header: &Header, book: &Book) -> Option<(File, u64)> {
+/// Replaces the file by a shorter one that amounts to the same.
+fn shorten(path: &Path, header: &Header, contents: &Contents) -> io::Result<(File, u64)> {
     let shorter = path.with_extension("new");
     let _ = std::fs::remove_file(&shorter);
-    let header = Record::Header(Box::new(header.clone()));
-    let records = book.records();
-    let all: Vec<&Record> = std::iter::once(&header).chain(&records).collect();
-    let text = lines(&all, 0);
-    let write = || -> io::Result<File> {
-        let mut file = folder::open_file(&shorter, true)?;
-        // Locked before it takes the other's place, so that nobody finds it free.
-        file.try_lock().map_err(io::Error::from)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        std::fs::rename(&shorter, path)?;
-        Ok(file)
-    };
-    Some((write().ok()?, text.len() as u64))
+    let mut file = folder::open_file(&shorter, true)?;
+    // Locked before it takes the other's place, so that nobody finds it free.
+    file.try_lock()?;
+    let length = append_to(&mut file, 0, &event::file(header, &contents.events())?)?;
+    // Else a crash of the machine could leave an empty file in the place of one that was on the disk.
+    file.sync_data()?;
+    std::fs::rename(&shorter, path)?;
+    Ok((file, length))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::owner::{Owner, ProcessMark};
+    use crate::ledger::tests::process;
 
-    fn header() -> Header {
-        Header {
-            cluster_id: "c".to_owned(),
-            bootstrap_servers: "a:1".to_owned(),
-            run_id: "1a2b3c4d".to_owned(),
-            keeps_topics: false,
-            owner: Owner::Process(ProcessMark::of_this_process()),
-        }
-    }
-
-    fn ours(claim: Claim) -> Box<LedgerFile> {
+    fn ours(claim: Claim) -> Box<Ledger> {
         match claim {
-            Claim::Ours(file, _) => file,
+            Claim::Ours(ledger) => ledger,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_file_has_one_owner_at_a_time_and_keeps_what_it_was_told() {
+    fn a_file_has_one_owner_at_a_time_and_keeps_what_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ledger");
-        assert!(matches!(LedgerFile::claim(&path).unwrap(), Claim::Nothing));
-        let first = ours(LedgerFile::open(&path, &header()).unwrap());
-        first.append(&[Record::Group { name: "g".to_owned() }], true).unwrap();
+        assert!(matches!(Ledger::claim(&path).unwrap(), Claim::Nothing));
+        let first = ours(Ledger::open(&path, &process()).unwrap());
+        first.append(&[Event::create_group("g")]).unwrap();
         let length = std::fs::metadata(&path).unwrap().len();
-        first.append(&[Record::Group { name: "g".to_owned() }], true).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), length, "nothing is said twice");
-        assert!(matches!(LedgerFile::open(&path, &header()).unwrap(), Claim::Held));
-        assert!(matches!(LedgerFile::claim(&path).unwrap(), Claim::Held));
+        first.append(&[Event::create_group("g")]).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), length, "nothing is written twice");
+        assert!(matches!(Ledger::open(&path, &process()).unwrap(), Claim::Held));
+        assert!(matches!(Ledger::claim(&path).unwrap(), Claim::Held));
         drop(first);
-        let second = ours(LedgerFile::claim(&path).unwrap());
-        assert_eq!(second.book(Book::groups), vec!["g".to_owned()]);
+        let second = ours(Ledger::claim(&path).unwrap());
+        assert_eq!(second.groups(), vec!["g".to_owned()]);
         second.remove();
         assert!(!path.exists());
     }
 
     #[test]
-    fn after_a_line_that_was_cut_the_next_one_is_whole() {
+    fn after_a_torn_line_the_next_one_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ledger");
-        let group = |name: &str| Record::Group { name: name.to_owned() };
-        ours(LedgerFile::open(&path, &header()).unwrap()).append(&[group("first"), group("torn")], true).unwrap();
+        let group = Event::create_group;
+        ours(Ledger::open(&path, &process()).unwrap()).append(&[group("first"), group("torn")]).unwrap();
         let length = std::fs::metadata(&path).unwrap().len();
         File::options().append(true).open(&path).unwrap().set_len(length - 3).unwrap();
-        let next = ours(LedgerFile::open(&path, &header()).unwrap());
-        assert_eq!(next.book(Book::groups), ["first"]);
-        next.append(&[group("second")], true).unwrap();
+        let next = ours(Ledger::open(&path, &process()).unwrap());
+        assert_eq!(next.groups(), ["first"]);
+        next.append(&[group("second")]).unwrap();
         drop(next);
-        assert_eq!(ours(LedgerFile::claim(&path).unwrap()).book(Book::groups), ["first", "second"]);
+        assert_eq!(ours(Ledger::claim(&path).unwrap()).groups(), ["first", "second"]);
     }
 
     #[test]
-    fn no_line_crosses_a_page_and_a_long_file_is_shortened() {
+    fn a_long_file_is_shortened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ledger");
-        let file = ours(LedgerFile::open(&path, &header()).unwrap());
+        let ledger = ours(Ledger::open(&path, &process()).unwrap());
         let name = |n: usize| "g".repeat(n % 240 + 1);
         for n in 0..1_000 {
-            file.append(&[Record::Group { name: name(n) }], false).unwrap();
-            file.append(&[Record::GroupGone { name: name(n) }], false).unwrap();
+            ledger.append(&[Event::create_group(&name(n))]).unwrap();
+            ledger.append(&[Event::GroupGone { name: name(n) }]).unwrap();
         }
-        file.append(&[Record::Group { name: "last".to_owned() }], false).unwrap();
-        drop(file);
-        let bytes = std::fs::read(&path).unwrap();
-        assert!(bytes.len() as u64 > LONGEST);
-        for (at, page) in bytes.chunks(PAGE).enumerate().filter(|(_, page)| page.len() == PAGE) {
-            assert_eq!(page[PAGE - 1], b'\n', "page {at}");
-        }
-        let file = ours(LedgerFile::open(&path, &header()).unwrap());
-        assert_eq!(file.book(Book::groups), vec!["last".to_owned()]);
+        ledger.append(&[Event::create_group("last")]).unwrap();
+        drop(ledger);
+        assert!(std::fs::metadata(&path).unwrap().len() > LONGEST);
+        let ledger = ours(Ledger::open(&path, &process()).unwrap());
+        assert_eq!(ledger.groups(), vec!["last".to_owned()]);
         assert!(std::fs::metadata(&path).unwrap().len() < 1_000);
-        assert!(matches!(LedgerFile::claim(&path).unwrap(), Claim::Held), "the shortened one is locked too");
-        file.append(&[Record::Group { name: "more".to_owned() }], false).unwrap();
-        drop(file);
-        let file = ours(LedgerFile::claim(&path).unwrap());
-        assert_eq!(file.book(Book::groups), vec!["last".to_owned(), "more".to_owned()]);
+        assert!(matches!(Ledger::claim(&path).unwrap(), Claim::Held), "the shortened one is locked too");
+        ledger.append(&[Event::create_group("more")]).unwrap();
+        drop(ledger);
+        let ledger = ours(Ledger::claim(&path).unwrap());
+        assert_eq!(ledger.groups(), vec!["last".to_owned(), "more".to_owned()]);
     }
 }

@@ -111,11 +111,6 @@ mod system {
         let id = |found: &Metadata| (found.dev(), found.ino());
         matches!((file.metadata(), std::fs::symlink_metadata(path)), (Ok(open), Ok(there)) if id(&open) == id(&there))
     }
-
-    /// A new file's name is safe only when its folder is.
-    pub(in crate::ledger) fn sync_folder(path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
-    }
 }
 
 #[cfg(not(unix))]
@@ -146,13 +141,9 @@ mod system {
     pub(in crate::ledger) fn is_at(_: &File, path: &Path) -> bool {
         path.exists()
     }
-
-    pub(in crate::ledger) fn sync_folder(_: &Path) -> io::Result<()> {
-        Ok(())
-    }
 }
 
-pub(super) use self::system::{is_at, is_own, sync_folder};
+pub(super) use self::system::{is_at, is_own};
 use self::system::{private_builder, private_options, temporary_name, whose};
 
 /// Opens a file to read it and to append to it.

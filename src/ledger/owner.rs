@@ -1,4 +1,4 @@
-//! Waiter wrote a ledger file, and whether that owner may still be alive.
+//! Who wrote a ledger file, and whether that owner may still be alive.
 //!
 //! A process that is alive holds a lock on its file. A run of cargo-nextest has no process of ours for as long as it
 //! lasts, so its runner's process is looked for, and where that cannot be done its files must be old. What cannot be told
@@ -8,13 +8,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 /// How long a run's files must have been left alone before it counts as dead, where its runner cannot be looked for.
 const LEFT_ALONE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest chain of parents that is followed; a loop would be the kernel's.
 const MOST_PARENTS: usize = 64;
 
-/// Waiter had started this process, noted before `main`; 0 where the system does not tell.
+/// Who had started this process, noted before `main`; 0 where the system does not tell.
 static FIRST_PARENT: AtomicU32 = AtomicU32::new(0);
 
 /// Notes who has started this process: once the parent is dead, nothing tells who it was.
@@ -33,7 +35,8 @@ fn parent() -> u32 {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Owner {
     /// One process, alive as long as it holds its file's lock.
     Process(ProcessMark),
@@ -47,7 +50,7 @@ pub(crate) enum Owner {
 }
 
 /// What tells a process from all others, also from one that gets its number later.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessMark {
     pub(crate) pid: u32,
     /// In the kernel's ticks since its start, which setting the clock does not change.

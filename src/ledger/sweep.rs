@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::broker::Broker;
 use crate::config::environment::Environment;
 use crate::config::{Config, Settings};
-use crate::ledger::{Dead, Estate, Folder, Header, Owner, ProcessMark};
+use crate::ledger::{DeadOwner, DeadOwners, Folder, Header, Owner, ProcessMark};
 use crate::model::error::Result;
 use crate::sync::wait::Deadline;
 
@@ -91,55 +91,54 @@ fn all(
 ) -> Result<Swept> {
     let mut swept = Swept::default();
     loop {
-        let Dead { estates, elsewhere, set_aside } = folder.dead(cluster_id, own_run)?;
+        let DeadOwners { owners, elsewhere, set_aside } = folder.dead_owners(cluster_id, own_run)?;
         swept.set_aside.extend(set_aside);
-        let elsewhere = elsewhere.into_iter().filter(|other| other.topics > 0);
-        swept.elsewhere = elsewhere.map(|other| other.bootstrap_servers).collect();
-        let mut chosen = 0;
-        for estate in estates {
+        swept.elsewhere = elsewhere.into_iter().collect();
+        let mut finished = 0;
+        for owner in owners {
             if !goes_on() {
                 return Ok(swept);
             }
-            chosen += usize::from(swept.wind_up(broker, &estate));
+            finished += usize::from(swept.delete_listed(broker, &owner));
         }
         // Where there were many there may be more.
-        if chosen == 0 {
+        if finished == 0 {
             return Ok(swept);
         }
     }
 }
 
 impl Swept {
-    /// Whether nothing of the estate is left.
-    fn wind_up(&mut self, broker: &Broker, estate: &Estate) -> bool {
+    /// Deletes what the owner's ledger lists, and returns whether nothing of it is left.
+    fn delete_listed(&mut self, broker: &Broker, owner: &DeadOwner) -> bool {
         let deadline = Deadline::after(PER_OWNER);
-        let listed = estate.ledger.topics();
+        let listed = owner.ledger.topics();
         let names: Vec<String> = listed.iter().map(|topic| topic.name.clone()).collect();
-        let (mut gone, mut left) = match (estate.keeps_topics, names.is_empty()) {
+        let (mut gone, mut left) = match (owner.keeps_topics, names.is_empty()) {
             (false, false) => gone_and_left(names, |names| broker.delete_topics(names, deadline)),
             _ => (names, Vec::new()),
         };
-        if !estate.keeps_topics {
+        if !owner.keeps_topics {
             self.topics.retain(|name| !gone.contains(name));
             self.topics.extend(gone.iter().cloned());
         }
         // A topic that was asked for just before the kill may come only now.
         gone.retain(|name| {
-            !estate.is_fresh || listed.iter().any(|topic| topic.name == *name && topic.partitions.is_some())
+            !owner.wrote_recently || listed.iter().any(|topic| topic.name == *name && topic.partitions.is_some())
         });
-        let groups = estate.ledger.groups();
+        let groups = owner.ledger.groups();
         let (gone_groups, left_groups) = match groups.is_empty() {
             false => gone_and_left(groups, |names| broker.delete_groups(names, deadline)),
             true => (groups, Vec::new()),
         };
         crate::sync::fault_point::point("swept");
-        estate.ledger.forget(&gone, &gone_groups);
-        estate.ledger.end();
+        owner.ledger.forget(&gone, &gone_groups);
+        owner.ledger.end();
         self.groups.extend(gone_groups);
         left.extend(left_groups);
         self.left.retain(|(name, _)| !left.iter().any(|(again, _)| again == name));
         self.left.extend(left);
-        estate.ledger.topics().is_empty() && estate.ledger.groups().is_empty()
+        owner.ledger.is_empty()
     }
 }
 
@@ -180,10 +179,10 @@ impl Sweeping {
                     keeps_topics: false,
                     owner: Owner::Run { id: nextest.run.clone(), runner: ProcessMark::of_nextest() },
                 };
-                let Some(right) = folder.right_to_sweep(&header, &nextest.run) else { return Ok(Swept::default()) };
+                let Some(lock) = folder.lock_sweep(&header, &nextest.run) else { return Ok(Swept::default()) };
                 let swept = all(&broker, &folder, &cluster_id, Some(&nextest.run), goes_on)?;
                 if goes_on() {
-                    right.done();
+                    lock.done();
                 }
                 Ok(swept)
             });

@@ -1,11 +1,10 @@
-//! Waiter is dead, and what is done about files that are not what they should be.
+//! Who is dead, and what is done about files that are not what they should be.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use super::dead::Elsewhere;
 use super::*;
 
 const DAY: Duration = Duration::from_secs(25 * 60 * 60);
@@ -16,7 +15,7 @@ fn folder() -> (TempDir, Folder) {
     (base, folder)
 }
 
-fn header(owner: Owner) -> Header {
+pub(super) fn header(owner: Owner) -> Header {
     Header {
         cluster_id: "ours".to_owned(),
         bootstrap_servers: "a:1".to_owned(),
@@ -26,11 +25,11 @@ fn header(owner: Owner) -> Header {
     }
 }
 
-fn process() -> Header {
+pub(super) fn process() -> Header {
     header(Owner::Process(ProcessMark::of_this_process()))
 }
 
-fn run(runner: Option<ProcessMark>) -> Header {
+pub(super) fn run(runner: Option<ProcessMark>) -> Header {
     header(Owner::Run { id: "r".to_owned(), runner })
 }
 
@@ -38,7 +37,7 @@ fn run(runner: Option<ProcessMark>) -> Header {
 fn leave(folder: &Folder, header: &Header, worker: &str) {
     let ledger = folder.for_worker(header, "r", worker).unwrap().unwrap();
     ledger.begin(false).unwrap();
-    ledger.record(&Entry::Topic("test-a", None)).unwrap();
+    ledger.write_ahead(Event::create_topic("test-a", None)).unwrap();
 }
 
 fn the_file(folder: &Folder) -> PathBuf {
@@ -53,27 +52,27 @@ fn written_before(folder: &Folder, age: Duration) {
     file.set_modified(SystemTime::now() - age).unwrap();
 }
 
-fn topics(dead: &Dead) -> Vec<String> {
-    dead.estates.iter().flat_map(|estate| estate.ledger.topics()).map(|topic| topic.name).collect()
+fn topics(dead: &DeadOwners) -> Vec<String> {
+    dead.owners.iter().flat_map(|owner| owner.ledger.topics()).map(|topic| topic.name).collect()
 }
 
 #[test]
 fn a_process_is_dead_when_it_has_let_go_of_its_lock() {
     let (_base, folder) = folder();
     let ledger = folder.for_process(&process()).unwrap();
-    ledger.record(&Entry::Topic("test-a", None)).unwrap();
-    ledger.record(&Entry::Group("group-a")).unwrap();
+    ledger.write_ahead(Event::create_topic("test-a", None)).unwrap();
+    ledger.write_ahead(Event::create_group("group-a")).unwrap();
     written_before(&folder, DAY);
-    assert!(folder.dead("ours", None).unwrap().estates.is_empty(), "however old its file is");
+    assert!(folder.dead_owners("ours", None).unwrap().owners.is_empty(), "however old its file is");
     drop(ledger);
-    let dead = folder.dead("ours", None).unwrap();
+    let dead = folder.dead_owners("ours", None).unwrap();
     assert_eq!(topics(&dead), vec!["test-a".to_owned()]);
-    assert!(folder.dead("ours", None).unwrap().estates.is_empty(), "one sweeps at a time");
-    dead.estates[0].ledger.forget(&["test-a".to_owned()], &[]);
-    dead.estates[0].ledger.end();
+    assert!(folder.dead_owners("ours", None).unwrap().owners.is_empty(), "one sweeps at a time");
+    dead.owners[0].ledger.forget(&["test-a".to_owned()], &[]);
+    dead.owners[0].ledger.end();
     assert!(the_file(&folder).exists(), "the group is left");
-    dead.estates[0].ledger.forget(&[], &["group-a".to_owned()]);
-    dead.estates[0].ledger.end();
+    dead.owners[0].ledger.forget(&[], &["group-a".to_owned()]);
+    dead.owners[0].ledger.end();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -84,15 +83,15 @@ fn a_run_is_dead_when_its_runner_is() {
     let this = ProcessMark::of_this_process();
     leave(&folder, &run(Some(this.clone())), "slot-0");
     written_before(&folder, DAY);
-    assert!(folder.dead("ours", None).unwrap().estates.is_empty(), "alive, however old its files are");
+    assert!(folder.dead_owners("ours", None).unwrap().owners.is_empty(), "alive, however old its files are");
     std::fs::remove_file(the_file(&folder)).unwrap();
 
     let reused = ProcessMark { start: this.start.map(|start| start + 1), ..this };
     leave(&folder, &run(Some(reused.clone())), "slot-0");
-    assert!(folder.dead("ours", Some("r")).unwrap().estates.is_empty(), "nobody sweeps its own run");
-    assert_eq!(folder.dead("ours", None).unwrap().estates.len(), 1, "another process has got its number");
+    assert!(folder.dead_owners("ours", Some("r")).unwrap().owners.is_empty(), "nobody sweeps its own run");
+    assert_eq!(folder.dead_owners("ours", None).unwrap().owners.len(), 1, "another process has got its number");
     let held = folder.for_worker(&run(Some(reused)), "r", "slot-0").unwrap().unwrap();
-    assert!(folder.dead("ours", None).unwrap().estates.is_empty(), "one of its tests goes on without it");
+    assert!(folder.dead_owners("ours", None).unwrap().owners.is_empty(), "one of its tests goes on without it");
     drop(held);
 }
 
@@ -100,18 +99,18 @@ fn a_run_is_dead_when_its_runner_is() {
 fn a_run_whose_runner_is_unknown_is_dead_when_all_its_files_are_old() {
     let (_base, folder) = folder();
     leave(&folder, &run(None), "slot-0");
-    assert!(folder.dead("ours", None).unwrap().estates.is_empty(), "young");
+    assert!(folder.dead_owners("ours", None).unwrap().owners.is_empty(), "young");
     let first = the_file(&folder);
     for (age, dead) in [(DAY, 1), (Duration::from_secs(60), 0)] {
         written_before(&folder, age);
-        assert_eq!(folder.dead("ours", None).unwrap().estates.len(), dead);
+        assert_eq!(folder.dead_owners("ours", None).unwrap().owners.len(), dead);
     }
     let file = File::options().append(true).open(&first).unwrap();
     file.set_modified(SystemTime::now() + DAY).unwrap();
-    assert!(folder.dead("ours", None).unwrap().estates.is_empty(), "the clock was set back");
+    assert!(folder.dead_owners("ours", None).unwrap().owners.is_empty(), "the clock was set back");
     file.set_modified(SystemTime::now() - DAY).unwrap();
     leave(&folder, &run(None), "slot-1");
-    assert!(folder.dead("ours", None).unwrap().estates.is_empty(), "another slot of it is young");
+    assert!(folder.dead_owners("ours", None).unwrap().owners.is_empty(), "another slot of it is young");
 }
 
 #[cfg(target_os = "linux")]
@@ -122,21 +121,21 @@ fn one_file_that_knows_the_runner_speaks_for_its_run() {
     leave(&folder, &run(None), "slot-0");
     let reused = ProcessMark { start: this.start.map(|start| start + 1), ..this.clone() };
     leave(&folder, &run(Some(reused)), "slot-1");
-    assert_eq!(folder.dead("ours", None).unwrap().estates.len(), 2);
+    assert_eq!(folder.dead_owners("ours", None).unwrap().owners.len(), 2);
     leave(&folder, &run(Some(this)), "slot-2");
-    assert_eq!(folder.dead("ours", None).unwrap().estates.len(), 0);
+    assert_eq!(folder.dead_owners("ours", None).unwrap().owners.len(), 0);
 }
 
 #[test]
 fn what_is_on_another_cluster_is_only_told() {
     let (_base, folder) = folder();
     let ledger = folder.for_process(&process()).unwrap();
-    ledger.record(&Entry::Topic("test-a", None)).unwrap();
+    ledger.write_ahead(Event::create_topic("test-a", None)).unwrap();
     drop(ledger);
-    let dead = folder.dead("theirs", None).unwrap();
-    assert!(dead.estates.is_empty());
-    assert_eq!(dead.elsewhere, vec![Elsewhere { bootstrap_servers: "a:1".to_owned(), topics: 1 }]);
-    assert_eq!(topics(&folder.dead("ours", None).unwrap()), vec!["test-a".to_owned()]);
+    let dead = folder.dead_owners("theirs", None).unwrap();
+    assert!(dead.owners.is_empty());
+    assert_eq!(Vec::from_iter(dead.elsewhere), ["a:1"]);
+    assert_eq!(topics(&folder.dead_owners("ours", None).unwrap()), vec!["test-a".to_owned()]);
 }
 
 #[test]
@@ -146,15 +145,17 @@ fn a_file_that_cannot_be_read_is_set_aside_and_its_slot_is_not_used_again() {
     let path = the_file(&folder);
     let whole = std::fs::read(&path).unwrap();
     let without_a_header = whole[..40].to_vec();
-    let garbled = [&whole[..40], b"~", &whole[41..]].concat();
+    let garbled = [b"~", &whole[1..]].concat();
+    let torn_within = [&whole[..whole.len() - 5], b"\n"].concat();
     let foreign = b"their notes\n".to_vec();
-    for (damaged, aside) in [(without_a_header, "damaged"), (garbled, "damaged-1"), (foreign, "damaged-2")] {
+    let asides = ["damaged", "damaged-1", "damaged-2", "damaged-3"];
+    for (damaged, aside) in [without_a_header, garbled, torn_within, foreign].into_iter().zip(asides) {
         std::fs::write(&path, &damaged).unwrap();
-        let dead = folder.dead("ours", None).unwrap();
-        assert!(dead.estates.is_empty());
+        let dead = folder.dead_owners("ours", None).unwrap();
+        assert!(dead.owners.is_empty());
         assert_eq!(dead.set_aside, vec![path.with_extension(aside)]);
         assert_eq!(std::fs::read(path.with_extension(aside)).unwrap(), damaged, "as it was");
-        assert!(folder.dead("ours", None).unwrap().set_aside.is_empty(), "told once");
+        assert!(folder.dead_owners("ours", None).unwrap().set_aside.is_empty(), "told once");
     }
     let next = folder.for_worker(&run(None), "r", "slot-0").unwrap();
     assert!(next.is_none(), "what it made is not known, so its names are not used again");
@@ -170,15 +171,15 @@ fn a_file_that_cannot_be_read_is_set_aside_and_its_slot_is_not_used_again() {
 fn of_a_file_whose_owner_was_killed_while_writing_all_else_is_swept() {
     let (_base, folder) = folder();
     let ledger = folder.for_process(&process()).unwrap();
-    ledger.record(&Entry::Topic("test-a", None)).unwrap();
-    ledger.record(&Entry::Topic("test-b", None)).unwrap();
+    ledger.write_ahead(Event::create_topic("test-a", None)).unwrap();
+    ledger.write_ahead(Event::create_topic("test-b", None)).unwrap();
     drop(ledger);
     let file = File::options().append(true).open(the_file(&folder)).unwrap();
     file.set_len(file.metadata().unwrap().len() - 5).unwrap();
-    let dead = folder.dead("ours", None).unwrap();
+    let dead = folder.dead_owners("ours", None).unwrap();
     assert_eq!((topics(&dead), dead.set_aside.len()), (vec!["test-a".to_owned()], 0));
-    dead.estates[0].ledger.forget(&["test-a".to_owned()], &[]);
-    dead.estates[0].ledger.end();
+    dead.owners[0].ledger.forget(&["test-a".to_owned()], &[]);
+    dead.owners[0].ledger.end();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -186,11 +187,11 @@ fn of_a_file_whose_owner_was_killed_while_writing_all_else_is_swept() {
 fn other_files_and_other_versions_are_left_alone() {
     let (_base, folder) = folder();
     std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
-    let later = crate::ledger::line::write(&["rstest-kafka-ledger", "2", "later"]);
-    std::fs::write(folder.path().join("later.ledger"), &later).unwrap();
+    let later = "{\"format\":\"rstest-kafka-ledger\",\"version\":3}\n";
+    std::fs::write(folder.path().join("later.ledger"), later).unwrap();
     std::fs::create_dir(folder.path().join("folder.ledger")).unwrap();
-    let dead = folder.dead("ours", None).unwrap();
-    assert!(dead.estates.is_empty() && dead.set_aside.is_empty());
+    let dead = folder.dead_owners("ours", None).unwrap();
+    assert!(dead.owners.is_empty() && dead.set_aside.is_empty());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
 }
 
@@ -199,10 +200,10 @@ fn an_empty_file_goes_when_it_is_old() {
     let (_base, folder) = folder();
     let path = folder.path().join("process-1-2.ledger");
     std::fs::write(&path, "").unwrap();
-    folder.dead("ours", None).unwrap();
+    folder.dead_owners("ours", None).unwrap();
     assert!(path.exists(), "its owner may be about to write");
     written_before(&folder, Duration::from_secs(60));
-    folder.dead("ours", None).unwrap();
+    folder.dead_owners("ours", None).unwrap();
     assert!(!path.exists());
 }
 
@@ -211,11 +212,11 @@ fn a_kept_run_and_a_fresh_one_are_told() {
     let (_base, folder) = folder();
     let keeps = Header { keeps_topics: true, ..process() };
     drop(folder.for_process(&keeps).unwrap());
-    let dead = folder.dead("ours", None).unwrap();
-    assert!(dead.estates[0].keeps_topics && dead.estates[0].is_fresh);
+    let dead = folder.dead_owners("ours", None).unwrap();
+    assert!(dead.owners[0].keeps_topics && dead.owners[0].wrote_recently);
     drop(dead);
     written_before(&folder, Duration::from_secs(60));
-    assert!(!folder.dead("ours", None).unwrap().estates[0].is_fresh);
+    assert!(!folder.dead_owners("ours", None).unwrap().owners[0].wrote_recently);
 }
 
 #[test]
@@ -241,22 +242,22 @@ fn a_worker_goes_from_process_to_process() {
 }
 
 #[test]
-fn many_estates_are_taken_in_parts() {
+fn many_owners_are_taken_in_parts() {
     let (_base, folder) = folder();
     for n in 0..150 {
         let ledger = folder.for_process(&process()).unwrap();
-        ledger.record(&Entry::Group(&format!("group-{n}"))).unwrap();
+        ledger.write_ahead(Event::create_group(&format!("group-{n}"))).unwrap();
     }
     let mut parts = Vec::new();
     loop {
-        let dead = folder.dead("ours", None).unwrap();
-        if dead.estates.is_empty() {
+        let dead = folder.dead_owners("ours", None).unwrap();
+        if dead.owners.is_empty() {
             break;
         }
-        parts.push(dead.estates.len());
-        for estate in dead.estates {
-            estate.ledger.forget(&[], &estate.ledger.groups());
-            estate.ledger.end();
+        parts.push(dead.owners.len());
+        for owner in dead.owners {
+            owner.ledger.forget(&[], &owner.ledger.groups());
+            owner.ledger.end();
         }
     }
     assert_eq!(parts, [64, 64, 22]);

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::workers::Workers;
 use crate::config::Config;
-use crate::ledger::{BookedTopic, Entry, Folder, Header, Ledger, Numbers, Owner, ProcessMark, WorkerLedger};
+use crate::ledger::{Event, Folder, Header, Ledger, ListedTopic, Numbers, Owner, ProcessMark};
 use crate::model::error::{Error, Result};
 use crate::model::ids::{RunId, WorkerId};
 use crate::worker::names::Names;
@@ -32,22 +32,18 @@ pub(crate) struct WorkerState {
     key: Key,
     worker_id: WorkerId,
     run_id: RunId,
-    place: Place,
-    /// What earlier processes of this worker left that none will use again, until somebody takes it to delete it.
-    inherited: Mutex<Inherited>,
-    reusable: Vec<BookedTopic>,
+    ledger: Ledger,
+    /// The worker is a slot of a run, and this process one of those that have it in turn. Otherwise the worker ends with this
+    /// process, and its ledger is for whoever sweeps after a kill.
+    is_slot: bool,
+    /// Until somebody takes it to delete it.
+    outdated: Mutex<Outdated>,
+    reusable: Vec<ListedTopic>,
 }
 
-#[derive(Debug)]
-enum Place {
-    /// The worker ends with this process; its ledger is for whoever sweeps after a kill.
-    Process(Box<dyn Ledger>),
-    /// The worker is a slot of a run, and this process one of those that have it in turn.
-    Slot(Box<dyn WorkerLedger>),
-}
-
+/// What earlier processes of a worker left and no process will use again.
 #[derive(Debug, Default)]
-pub(crate) struct Inherited {
+pub(crate) struct Outdated {
     pub(crate) topics: Vec<String>,
     pub(crate) groups: Vec<String>,
 }
@@ -73,31 +69,24 @@ impl WorkerState {
         let run_id = config.run_id.clone();
         let Some(nextest) = &config.nextest else {
             let ledger = folder.for_process(&header(Owner::Process(ProcessMark::of_this_process())))?;
-            let (worker_id, place) = (config.worker_id.clone(), Place::Process(ledger));
-            return Ok(Self { key, worker_id, run_id, place, inherited: Mutex::default(), reusable: Vec::new() });
+            let (worker_id, outdated, reusable) = (config.worker_id.clone(), Mutex::default(), Vec::new());
+            return Ok(Self { key, worker_id, run_id, ledger, is_slot: false, outdated, reusable });
         };
         let header = header(Owner::Run { id: nextest.run.clone(), runner: ProcessMark::of_nextest() });
         let (worker_id, ledger) = take_seat(folder, &header, &nextest.run, &config.worker_id)?;
         let (generation, numbers) = ledger.begin(nextest.attempt > 1)?;
         workers.go_on_from(generation, &numbers);
-        let is_current = |topic: &BookedTopic| Names::age_of(&topic.name, &run_id) == Some(generation);
+        let is_current = |topic: &ListedTopic| Names::age_of(&topic.name, &run_id) == Some(generation);
         let (reusable, old): (Vec<_>, Vec<_>) = ledger.topics().into_iter().partition(is_current);
-        let inherited = Inherited {
+        let outdated = Mutex::new(Outdated {
             topics: old.into_iter().filter(|_| !key.keeps_topics).map(|topic| topic.name).collect(),
             groups: ledger.groups(),
-        };
-        Ok(Self { key, worker_id, run_id, place: Place::Slot(ledger), inherited: Mutex::new(inherited), reusable })
+        });
+        Ok(Self { key, worker_id, run_id, ledger, is_slot: true, outdated, reusable })
     }
 
     pub(super) fn key(&self) -> &Key {
         &self.key
-    }
-
-    fn ledger(&self) -> &dyn Ledger {
-        match &self.place {
-            Place::Process(ledger) => &**ledger,
-            Place::Slot(ledger) => &**ledger,
-        }
     }
 
     /// As it stands in names: the configured one, unless another process of the run has that.
@@ -106,61 +95,53 @@ impl WorkerState {
     }
 
     /// Topics that earlier processes of this worker made in its generation.
-    pub(crate) fn reusable(&self) -> &[BookedTopic] {
+    pub(crate) fn reusable(&self) -> &[ListedTopic] {
         &self.reusable
     }
 
-    /// What earlier processes of this worker left and none will use again; the first who asks has it to delete.
-    pub(crate) fn take_inherited(&self) -> Inherited {
-        std::mem::take(&mut *self.inherited.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The first caller gets them, and deletes them.
+    pub(crate) fn take_outdated(&self) -> Outdated {
+        std::mem::take(&mut *self.outdated.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the next process of this worker, which begins in this generation, will use the topic.
     pub(crate) fn hands_on(&self, topic: &str, generation: u32) -> bool {
-        match self.place {
-            Place::Process(_) => false,
-            Place::Slot(_) => Names::age_of(topic, &self.run_id) == Some(generation),
-        }
+        self.is_slot && Names::age_of(topic, &self.run_id) == Some(generation)
     }
 
-    /// Writes down what is about to be made.
-    pub(crate) fn record(&self, entry: &Entry<'_>) -> Result<()> {
-        self.ledger().record(entry)
+    /// Writes to the ledger what is about to be created.
+    pub(crate) fn write_ahead(&self, event: Event) -> Result<()> {
+        self.ledger.write_ahead(event)
     }
 
-    pub(crate) fn made(&self, topic: &str, partitions: i32) {
-        self.ledger().made(topic, partitions);
+    pub(crate) fn topic_created(&self, topic: &str, partitions: i32) {
+        self.ledger.topic_created(topic, partitions);
     }
 
     /// The broker has confirmed that they are gone, or they are kept on purpose.
     pub(crate) fn forget(&self, topics: &[String], groups: &[String]) {
-        self.ledger().forget(topics, groups);
+        self.ledger.forget(topics, groups);
     }
 
     /// A failure has moved a lane of this process to a generation.
     pub(super) fn move_on(&self, generation: u32) {
-        if let Place::Slot(ledger) = &self.place {
-            ledger.move_on(generation);
+        if self.is_slot {
+            self.ledger.move_on(generation);
         }
     }
 
     /// The process ends. Where it has not ended well the worker stays failed.
     pub(super) fn end(&self, well: bool, generation: u32, numbers: Numbers) {
-        match &self.place {
-            Place::Process(ledger) => ledger.end(),
-            Place::Slot(ledger) if well => ledger.close(generation, numbers),
-            Place::Slot(_) => {}
+        if !self.is_slot {
+            self.ledger.end();
+        } else if well {
+            self.ledger.close(generation, numbers);
         }
     }
 }
 
 /// The worker under its own id if it is free, else under the next: two running tests never share one.
-fn take_seat(
-    folder: &Folder,
-    header: &Header,
-    run: &str,
-    worker: &WorkerId,
-) -> Result<(WorkerId, Box<dyn WorkerLedger>)> {
+fn take_seat(folder: &Folder, header: &Header, run: &str, worker: &WorkerId) -> Result<(WorkerId, Ledger)> {
     for seat in 0..MOST_SEATS {
         let worker = worker.of_seat(seat);
         if let Some(ledger) = folder.for_worker(header, run, &worker)? {
