@@ -1,4 +1,4 @@
-//! Waiter runs where: the worker's id and the run's id, as they stand in every name.
+//! The worker's id and the run's id, as they stand in every name.
 
 use std::fmt;
 use std::ops::Deref;
