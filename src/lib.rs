@@ -114,6 +114,7 @@
 //! - `tokio` (default): rdkafka's tokio support, for users of the re-export [`rdkafka`]. The fixtures do not need it: they work
 //!   on any runtime, and without one.
 //! - `json`: `Record::json`, `PooledConsumer::recv_json`, and their variants.
+//! - `report`: the HTML report of a run, and its data as JSON lines ([`Report::Html`]).
 //! - `ssl`, `ssl-vendored`: TLS and SCRAM. `sasl`, `gssapi`: Kerberos. `zstd`, `cmake-build`, `dynamic-linking`: how librdkafka
 //!   is built. rdkafka has features of the same names.
 

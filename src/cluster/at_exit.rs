@@ -1,13 +1,13 @@
 //! The end of the process: everything is closed and deleted, in parallel and within a deadline.
 
 use std::io::Write as _;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::LeftOver;
 use super::process::PROCESS;
-use crate::report::{self, Closing, Recorder, Report};
+use crate::report::{self, Closing, Report};
 use crate::sync::kept::keep;
 use crate::sync::wait::Deadline;
 
@@ -19,16 +19,15 @@ pub(super) fn empty() {
         }
         let clusters = std::mem::take(&mut *PROCESS.clusters());
         let mut summary = PROCESS.gone().take();
-        let pages = report::take_recorders();
-        if clusters.is_empty() && !PROCESS.workers.have_state() && summary.is_none() && pages.is_empty() {
+        let of_reports = report::exit_deadline();
+        if clusters.is_empty() && !PROCESS.workers.have_state() && summary.is_none() && of_reports.is_none() {
             return;
         }
         let began = Instant::now();
-        let of_pages = pages.iter().map(|page| page.exit_deadline());
-        let allowed = clusters.iter().map(|open| open.exit_deadline).chain(of_pages).max().unwrap_or_default();
+        let allowed = clusters.iter().map(|open| open.exit_deadline).chain(of_reports).max().unwrap_or_default();
         let deadline = Deadline::after(allowed);
-        // What is closed leaves a tenth of the time to the pages.
-        let for_closing = |allowed: Duration| if pages.is_empty() { allowed } else { allowed * 9 / 10 };
+        // Closing leaves a tenth of the time to the reports.
+        let for_closing = |allowed: Duration| if of_reports.is_none() { allowed } else { allowed * 9 / 10 };
         let (done, all_done) = mpsc::channel();
         // On fresh threads: the exiting one may have lost the thread-locals that waiting needs.
         let mut waiting_for = 0;
@@ -71,36 +70,12 @@ pub(super) fn empty() {
         if let Some(stats) = summary {
             let _ = writeln!(std::io::stderr(), "rstest-kafka: {stats}\n  exit       {closing}");
         }
-        write_pages(pages, closing, deadline);
+        report::write_reports(closing.took, deadline);
         keep(clusters);
     });
     // A panic's payload may panic when dropped, and nothing may leave an exit function.
     if let Err(payload) = outcome {
         std::mem::forget(payload);
-    }
-}
-
-/// On threads of their own: a file system that does not answer holds no exit up.
-fn write_pages(pages: Vec<Arc<Recorder>>, closing: Closing, deadline: Deadline) {
-    let (done, all_done) = mpsc::channel();
-    let mut waiting_for = 0;
-    for page in pages {
-        let done = done.clone();
-        let write = move || {
-            let said = match page.write(closing, deadline) {
-                Ok(path) => format!("the report is in {}", path.display()),
-                Err(reason) => format!("the report could not be written to {reason}"),
-            };
-            let _ = done.send(said);
-        };
-        if thread::Builder::new().name("rstest-kafka report".to_owned()).spawn(write).is_ok() {
-            waiting_for += 1;
-        }
-    }
-    for _ in 0..waiting_for {
-        let said = all_done.recv_timeout(deadline.remaining());
-        let said = said.unwrap_or_else(|_| format!("a report was not written within {:?}", deadline.allowed()));
-        let _ = writeln!(std::io::stderr(), "rstest-kafka: {said}");
     }
 }
 

@@ -28,10 +28,9 @@ use crate::ledger::Event;
 use crate::ledger::sweep::Sweeping;
 use crate::model::error::Result;
 use crate::model::ids::WorkerId;
+use crate::report::Recorder;
 use crate::report::stats::{Counters, Stats};
-use crate::report::{self, Recorder, Report};
 use crate::sync::background::BackgroundDrop;
-use crate::sync::once::OnceWithDeadline;
 use crate::sync::wait::Deadline;
 use crate::worker::state::WorkerState;
 
@@ -50,9 +49,7 @@ pub(crate) struct Cluster {
     abandoned_groups: DashMap<Arc<str>, u32>,
     /// Those of the harness: a connection of one lease counts into the same.
     counters: Arc<Counters>,
-    /// Where a page is to be drawn of what its leases do.
-    recorder: Option<Arc<Recorder>>,
-    warm: OnceWithDeadline<()>,
+    recorder: Recorder,
     next_consumer: AtomicU64,
     closing: AtomicBool,
     keep_topics: KeepTopics,
@@ -73,10 +70,7 @@ impl Cluster {
             state = Some(opened);
         }
         let counters = Arc::new(Counters::default());
-        let recorder = match &config.report {
-            Report::Html(path) => Some(report::recorder(path, config, &counters, broker.name())),
-            _ => None,
-        };
+        let recorder = Recorder::open(config, &counters, broker.name());
         Self::to(broker, config, state, sweeping, (counters, recorder), deadline)
     }
 
@@ -88,8 +82,8 @@ impl Cluster {
         deadline: Deadline,
     ) -> Result<Self> {
         let broker = Arc::clone(broker);
-        let told = (Arc::clone(&harness.counters), harness.recorder.clone());
-        Self::to(broker, config, None, None, told, deadline)
+        let counted = (Arc::clone(&harness.counters), harness.recorder);
+        Self::to(broker, config, None, None, counted, deadline)
     }
 
     fn to(
@@ -97,7 +91,7 @@ impl Cluster {
         config: &Config,
         state: Option<Arc<WorkerState>>,
         sweeping: Option<Sweeping>,
-        (counters, recorder): (Arc<Counters>, Option<Arc<Recorder>>),
+        (counters, recorder): (Arc<Counters>, Recorder),
         deadline: Deadline,
     ) -> Result<Self> {
         let producer = Arc::new(Producer::new(Arc::clone(&broker), config.timeout)?);
@@ -113,7 +107,6 @@ impl Cluster {
             counters,
             recorder,
             broker,
-            warm: OnceWithDeadline::default(),
             next_consumer: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             keep_topics: config.keep_topics,
@@ -144,8 +137,8 @@ impl Cluster {
         &self.counters
     }
 
-    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
-        self.recorder.as_ref()
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dashmap::DashMap;
 
@@ -77,17 +77,12 @@ impl Cluster {
     ///
     /// Also says whether it was made here and no lease has had it before.
     pub(crate) fn make_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<(TopicNow, bool)> {
-        let began = Instant::now();
         self.check_twins(name)?;
         let made = self.record_topic(name, Some(shape));
         let make = || {
             made.is_new.store(true, Ordering::SeqCst);
             self.write_ahead(Event::create_topic(name, Some(shape)))?;
-            self.warm_up(name, deadline);
-            let began = Instant::now();
-            self.create(&made, name, shape, deadline)?;
-            self.counters.topics_made_in.add(began.elapsed());
-            Ok(())
+            self.create(&made, name, shape, deadline)
         };
         made.making.get_or_create(deadline, make, || self.late(name, deadline))?;
         let is_new = made.is_new.swap(false, Ordering::SeqCst);
@@ -96,9 +91,6 @@ impl Cluster {
             self.counters.fences.add(1);
             if let Some(now) = self.broker.control().topic_now(name, deadline)? {
                 self.saw(&made, name, now.partitions());
-                if !is_new {
-                    self.counters.topics_reused_in.add(began.elapsed());
-                }
                 return Ok((now, is_new));
             }
             if deadline.has_passed() {
@@ -132,8 +124,6 @@ impl Cluster {
         if missing.len() < 2 {
             return Ok(());
         }
-        self.warm_up(&missing[0].0.0, deadline);
-        let began = Instant::now();
         let mut asked = Vec::with_capacity(missing.len());
         for ((name, shape), _) in &missing {
             self.write_ahead(Event::create_topic(name, Some(shape)))?;
@@ -149,19 +139,7 @@ impl Cluster {
             };
             made.making.get_or_create(deadline, make, || self.late(name, deadline))?;
         }
-        self.counters.topics_made_in.add(began.elapsed());
         Ok(())
-    }
-
-    /// Has the control client connected before the first topic is made, so that connecting is not measured as that topic's
-    /// price. A cluster has been asked for its id already.
-    fn warm_up(&self, topic: &str, deadline: Deadline) {
-        if self.broker.capabilities().outlives_process {
-            return;
-        }
-        let look = || self.broker.control().partitions(topic, Deadline::after(deadline.remaining() / 2)).map(drop);
-        // A broker that does not answer is the next request's to tell.
-        let _ = self.warm.get_or_create(deadline, look, || self.late(topic, deadline));
     }
 
     /// Kafka takes no two names that differ in `.` and `_` alone, since its metrics would have one name for both.

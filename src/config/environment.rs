@@ -22,7 +22,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("MAX_IDLE_CONSUMERS", "a whole number from 0 to 10000"),
     ("KEEP_TOPICS", "never, failed or always"),
     ("FAILURE_REPORT", "off, on or long"),
-    ("REPORT", "off, summary, or html: and the path of a page"),
+    ("REPORT", "off, summary, or html: and the path of an HTML report"),
     ("STATE_DIR", "the path of a folder"),
 ];
 

@@ -149,12 +149,15 @@ impl Config {
         let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
         let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
         let failure_report_variable = environment.setting("FAILURE_REPORT", |value| value.parse().ok())?;
-        if settings.report.as_ref().is_some_and(|report| !report.has_path()) {
-            return Err(Error::Config {
-                setting: "Harness::builder().report".to_owned(),
-                value: String::new(),
-                takes: "a page takes the path of a file".to_owned(),
-            });
+        let reports = [("Harness::builder().report", &settings.report), ("RSTEST_KAFKA_REPORT", &report_variable)];
+        for (setting, report) in reports {
+            if let Some(refusal) = report.as_ref().and_then(Report::refusal) {
+                return Err(Error::Config {
+                    setting: setting.to_owned(),
+                    value: String::new(),
+                    takes: refusal.to_owned(),
+                });
+            }
         }
         let state_variable = text("STATE_DIR")?.map(PathBuf::from);
         let state_dir = match settings.state_dir.clone().or(state_variable) {
@@ -371,9 +374,9 @@ mod tests {
     #[case::negative("RSTEST_KAFKA_MAX_IDLE_CONSUMERS", "-1")]
     #[case::keep("RSTEST_KAFKA_KEEP_TOPICS", "sometimes")]
     #[case::report("RSTEST_KAFKA_REPORT", "yes")]
-    #[case::page("RSTEST_KAFKA_REPORT", "html:")]
-    #[case::page_without_a_path("RSTEST_KAFKA_REPORT", "html")]
-    #[case::page_with_a_space("RSTEST_KAFKA_REPORT", " html:page.html")]
+    #[case::html_report("RSTEST_KAFKA_REPORT", "html:")]
+    #[case::html_report_without_a_path("RSTEST_KAFKA_REPORT", "html")]
+    #[case::html_report_with_a_space("RSTEST_KAFKA_REPORT", " html:kafka.html")]
     #[case::replication("RSTEST_KAFKA_REPLICATION_FACTOR", "0")]
     #[case::brokers("RSTEST_KAFKA_EMBEDDED_BROKERS", "10")]
     #[case::prefix("RSTEST_KAFKA_TOPIC_PREFIX", "sp ace")]
@@ -392,7 +395,7 @@ mod tests {
     #[case::zero_timeout(Settings { timeout: Some(Duration::ZERO), ..Settings::default() }, "timeout is \"0ns\"")]
     #[case::huge_timeout(Settings { timeout: Some(Duration::MAX), ..Settings::default() }, "timeout is")]
     #[case::no_broker(Settings { embedded_brokers: Some(0), ..Settings::default() }, "embedded_brokers is \"0\"")]
-    #[case::no_page(Settings { report: Some(Report::Html("".into())), ..Settings::default() }, "builder().report: a page takes")]
+    #[case::no_path(Settings { report: Some(Report::Html("".into())), ..Settings::default() }, "builder().report: an HTML report takes")]
     #[case::huge_pool(Settings { max_idle_consumers: Some(10_001), ..Settings::default() }, "idle_consumers is \"10001\"")]
     #[case::no_server(Settings { bootstrap_servers: Some(" ".into()), ..Settings::default() }, "bootstrap_servers")]
     fn a_builder_value_that_is_not_taken_is_named(#[case] settings: Settings, #[case] says: &str) {
@@ -406,7 +409,24 @@ mod tests {
     #[case("html:target/kafka.html", Report::Html("target/kafka.html".into()))]
     #[case("html:C:\\a b.html", Report::Html("C:\\a b.html".into()))]
     fn a_report_is_read(#[case] value: &str, #[case] report: Report) {
-        assert_eq!(resolve(Settings::default(), [("RSTEST_KAFKA_REPORT", value)]).unwrap().report, report);
+        assert_eq!(value.parse::<Report>(), Ok(report));
+    }
+
+    #[rstest]
+    fn an_html_report_takes_the_feature() {
+        let html = || Report::Html("target/kafka.html".into());
+        let built = resolve(Settings { report: Some(html()), ..Settings::default() }, []);
+        let variable = resolve(Settings::default(), [("RSTEST_KAFKA_REPORT", "html:target/kafka.html")]);
+        for (resolved, setting) in [(built, "builder().report"), (variable, "RSTEST_KAFKA_REPORT")] {
+            match resolved {
+                Ok(config) => assert!(cfg!(feature = "report") && config.report == html()),
+                Err(error) => {
+                    let message = error.to_string();
+                    assert!(cfg!(not(feature = "report")) && message.contains(setting), "{message}");
+                    assert!(message.contains("the feature `report`"), "{message}");
+                }
+            }
+        }
     }
 
     #[rstest]

@@ -139,7 +139,7 @@ impl HarnessBuilder {
         self
     }
 
-    /// What is told at exit of what the run did (`RSTEST_KAFKA_REPORT`, default off).
+    /// What is written about the run when the process exits (`RSTEST_KAFKA_REPORT`, default off).
     pub fn report(mut self, report: Report) -> Self {
         self.settings.report = Some(report);
         self

@@ -12,7 +12,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Duration;
 
 pub(crate) use self::guard::LeaseGuard;
 use self::held_lane::HeldLane;
@@ -52,8 +51,7 @@ pub(crate) struct Lease {
     told: AtomicBool,
     /// How many guards are alive; the last to go ends the lease.
     guards: AtomicUsize,
-    /// Where the lease is noted for a page.
-    trace: Option<Arc<Trace>>,
+    trace: Trace,
 }
 
 /// Why a lease runs on the broker that it runs on.
@@ -106,10 +104,7 @@ impl Lease {
         cluster.counters().leases.add(1);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let trace = cluster.recorder().map(|recorder| {
-            let test = hold.thread_name();
-            Arc::new(recorder.begin(id, test, names.worker_id.as_str(), names.generation))
-        });
+        let trace = cluster.recorder().begin(hold.thread_name(), &names.worker_id, names.generation);
         Ok(Arc::new(Self {
             id: LeaseId(id),
             trace,
@@ -191,25 +186,19 @@ impl Lease {
         Deadline::after(self.harness.timeout())
     }
 
-    /// A consumer was made or reused, and that took so long.
-    pub(crate) fn got_consumer(&self, is_new: bool, took: Duration) {
-        let counters = self.cluster().counters();
-        if is_new { &counters.consumers_made_in } else { &counters.consumers_reused_in }.add(took);
-        if let Some(trace) = &self.trace {
-            trace.consumer(is_new);
-        }
+    /// A consumer was created or reused.
+    pub(crate) fn got_consumer(&self, is_new: bool) {
+        self.trace.consumer(is_new);
     }
 
     /// A service under test has a group now.
     pub(crate) fn got_group(&self, name: &str) {
-        if let Some(trace) = &self.trace {
-            trace.group(name);
-        }
+        self.trace.group(name);
     }
 
     /// The test waits for Kafka for as long as this lives.
     pub(crate) fn waiting(&self) -> Waiting {
-        Waiting::begin(self.cluster().counters(), self.trace.as_ref())
+        self.trace.waiting()
     }
 
     /// The last guard is gone; whether the test failed may show only later.
@@ -220,17 +209,13 @@ impl Lease {
         // Topics of a broker of its own end with it.
         let own = self.private_broker().map(PrivateBroker::ending);
         let (learned, groups) = if own.is_some() { Default::default() } else { (self.learned(), self.group_ids()) };
-        let trace = self.trace.clone();
-        if let Some(trace) = &trace {
-            trace.ended();
-        }
+        let trace = self.trace;
+        trace.ended();
         let (lane, generation) = (self.hold.lane(), self.names.generation);
         self.hold.lease_ended(move |failed| {
             // A later lease on its thread may have moved the lane on before this one ended.
             let failed = failed || PROCESS.workers.lanes.generation_of(lane) > generation;
-            if let Some(trace) = trace {
-                trace.decided(failed);
-            }
+            trace.decided(failed);
             if failed {
                 cluster.counters().failed_leases.add(1);
                 learned.iter().for_each(|topic| cluster.keep_if_failed(topic.name()));

@@ -8,7 +8,7 @@ use crate::broker::Shape;
 use crate::cluster::process::PROCESS;
 use crate::model::error::{Error, Result};
 use crate::model::topic::{Fence, Topic, TopicParts, TopicRef, TopicSpec};
-use crate::report::Had;
+use crate::report::Origin;
 use crate::sync::once::OnceWithDeadline;
 use crate::sync::wait::Deadline;
 
@@ -112,7 +112,7 @@ impl Lease {
         let deadline = self.deadline();
         let learn = || {
             let fence = self.cluster().fence_of_name(&name, deadline)?;
-            Ok(self.got_topic(self.known(logical, name.clone(), true, fence), Had::Named))
+            Ok(self.got_topic(self.known(logical, name.clone(), true, fence), Origin::Named))
         };
         leased.learned.get_or_create(deadline, learn, || self.late(logical))
     }
@@ -173,13 +173,13 @@ impl Lease {
             // A service under test may have made it, in the broker's default shape, from its name alone; or an earlier test
             // has added partitions.
             if now.partitions() == shape.partitions {
-                let had = if is_new { Had::Made } else { Had::Reused };
-                return Ok(self.got_topic(self.known(&spec.logical, name, true, Fence::Ends(now)), had));
+                let origin = if is_new { Origin::Created } else { Origin::Reused };
+                return Ok(self.got_topic(self.known(&spec.logical, name, true, Fence::Ends(now)), origin));
             }
         }
         let name = self.exclusive_name(spec, leased)?;
         let (now, _) = self.cluster().make_topic(&name, &shape, deadline)?;
-        Ok(self.got_topic(self.known(&spec.logical, name, false, Fence::Ends(now)), Had::Own))
+        Ok(self.got_topic(self.known(&spec.logical, name, false, Fence::Ends(now)), Origin::Exclusive))
     }
 
     /// The names under which the worker's leases may share it, unless this one needs a topic of its own.
@@ -233,10 +233,8 @@ impl Lease {
         self.topics().values().filter_map(|leased| leased.learned.get()).collect()
     }
 
-    fn got_topic(&self, topic: Topic, had: Had) -> Topic {
-        if let Some(trace) = &self.trace {
-            trace.topic(topic.logical_name(), topic.name(), had);
-        }
+    fn got_topic(&self, topic: Topic, origin: Origin) -> Topic {
+        self.trace.topic(topic.logical_name(), topic.name(), origin);
         topic
     }
 }

@@ -67,6 +67,20 @@ pub(super) enum Life {
     Unknown,
 }
 
+/// The runner of an HTML report's processes.
+#[cfg(feature = "report")]
+impl ProcessMark {
+    /// The cargo or cargo-nextest that runs this process's tests.
+    pub(crate) fn of_runner() -> Option<Self> {
+        Self::of_ancestor(|name| name == "cargo" || name.starts_with("cargo-nextest"))
+    }
+
+    /// Whether it is known to live.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.life() == Life::Alive
+    }
+}
+
 impl ProcessMark {
     pub(crate) fn of_this_process() -> Self {
         Self::of(std::process::id()).unwrap_or_else(|| Self {
@@ -94,11 +108,6 @@ impl ProcessMark {
         if has_died { Some(Self { pid, start: Some(0), host: host()? }) } else { None }
     }
 
-    /// The cargo or cargo-nextest that runs this process's tests.
-    pub(crate) fn of_runner() -> Option<Self> {
-        Self::of_ancestor(|name| name == "cargo" || name.starts_with("cargo-nextest"))
-    }
-
     fn of_ancestor(is_meant: impl Fn(&str) -> bool) -> Option<Self> {
         let mut pid = Stat::of(std::process::id())?.parent;
         for _ in 0..MOST_PARENTS {
@@ -109,11 +118,6 @@ impl ProcessMark {
             pid = stat.parent;
         }
         None
-    }
-
-    /// Whether it is known to live.
-    pub(crate) fn is_alive(&self) -> bool {
-        self.life() == Life::Alive
     }
 
     pub(super) fn life(&self) -> Life {

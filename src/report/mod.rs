@@ -1,58 +1,63 @@
-//! What a run did, told at its end: a summary on stderr, or a page with the run as a picture.
+//! What is written about a run when it exits: a summary on stderr, or an HTML report.
 //!
-//! Nothing of it decides a test, and nothing of it goes to stdout. What is measured for the summary is a handful of sums; the
-//! page's leases are only noted where a page was asked for.
+//! Nothing here decides a test, and nothing goes to stdout. The HTML report is the feature `report`: without the feature, the
+//! recorder is a type whose calls do nothing.
 
-mod chart;
-mod data;
-mod file;
+#[cfg(feature = "report")]
 mod html;
-mod page;
-mod recorder;
-mod run;
-mod runner;
+#[cfg(not(feature = "report"))]
+#[path = "off.rs"]
+mod html;
 pub(crate) mod stats;
 mod summary;
-mod table;
-mod waiting;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use self::recorder::{Recorder, Trace, recorder, take_recorders};
-pub(crate) use self::run::Had;
-pub(crate) use self::summary::{Closing, write_stats};
-pub(crate) use self::waiting::Waiting;
+use serde::{Deserialize, Serialize};
 
-/// What is told at exit.
+pub(crate) use self::html::{Recorder, Trace, Waiting, exit_deadline, write_reports};
+pub(crate) use self::summary::{Closing, write_stats};
+
+/// What is written about a run when it exits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Report {
     /// Nothing: the default.
     #[default]
     Off,
-    /// A few lines on stderr: tests, workers, topics and consumers made and reused, the time that saved, the exit. It is
-    /// how [`Stats`](crate::Stats) shows itself, for all harnesses of the process that say `Summary`.
+    /// A few lines on stderr: tests, workers, topics and consumers created and reused, the exit. The lines are the
+    /// [`Stats`](crate::Stats) of all harnesses of the process that have `Summary`.
     Summary,
-    /// A page with the run as a picture, at this path, and a line on stderr that says where it is: workers as rows, leases as
-    /// bars along time with their topics, generations, waits and failures, and tables beneath. One file, which needs no
-    /// script and nothing from elsewhere.
+    /// An HTML report at this path, and a line on stderr that names the path. It takes the feature `report`; without the
+    /// feature it is an error.
     ///
-    /// A relative path starts where the process stands at its first lease: under cargo, in the package's folder. The folder
-    /// must exist. All processes of a run are on one page: it is extended as long as the cargo or cargo-nextest lives that
-    /// began it, and replaced by the next run. (Where the system does not tell, which is outside Linux, that is so under
-    /// cargo-nextest alone.) To have a page for each, put `{binary}`, `{pid}` or `{run}` in the path. A file that is no such
-    /// page is left alone. A page that cannot be written is told on stderr, and decides no test.
+    /// The HTML report shows workers as rows and tests as bars along time, with their topics, generations, waits and
+    /// failures, and tables beneath. It is one file, without scripts and without links to other files. Its data are JSON
+    /// lines in a file beside it: `kafka.jsonl` beside `kafka.html`.
     ///
-    /// Some 2,000 leases stand on it one by one, and 500 failed ones beyond; the others in blocks.
+    /// A relative path is relative to the working directory at the first lease: under cargo, the package's directory. The
+    /// directory must exist. All processes of a run share one report: processes add to it while the cargo or cargo-nextest that began
+    /// it lives, and the next run replaces it. (Outside Linux, processes share a report only under cargo-nextest.) To have a
+    /// report for each process, put `{binary}`, `{pid}` or `{run}` in the path. A file that is not such a report is not
+    /// replaced. A report that cannot be written is an error on stderr, and fails no test.
+    ///
+    /// The report shows the first 2,000 tests, and up to 500 failed tests after them. The data have up to 100,000 tests of each
+    /// process.
     Html(PathBuf),
 }
 
 impl Report {
-    /// The page's path; an empty one is no path.
-    pub(crate) fn has_path(&self) -> bool {
-        !matches!(self, Self::Html(path) if path.as_os_str().is_empty())
+    /// Why this build cannot write the report.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Html(path) if path.as_os_str().is_empty() => Some("an HTML report takes the path of a file"),
+            Self::Html(_) if cfg!(not(feature = "report")) => {
+                Some("an HTML report takes the feature `report` of rstest-kafka, which is not enabled")
+            }
+            _ => None,
+        }
     }
 }
 
@@ -63,10 +68,34 @@ impl FromStr for Report {
         match value {
             "off" => Ok(Self::Off),
             "summary" => Ok(Self::Summary),
-            _ => {
-                let page = value.strip_prefix("html:").map(|path| Self::Html(path.into()));
-                page.filter(Self::has_path).ok_or(())
-            }
+            _ => match value.strip_prefix("html:") {
+                None | Some("") => Err(()),
+                Some(path) => Ok(Self::Html(path.into())),
+            },
+        }
+    }
+}
+
+/// How a lease got a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    Created,
+    Reused,
+    /// Created, for this lease only.
+    Exclusive,
+    /// Only named: the service under test creates it.
+    Named,
+}
+
+#[cfg(feature = "report")]
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Reused => "reused",
+            Self::Exclusive => "exclusive",
+            Self::Named => "named",
         }
     }
 }

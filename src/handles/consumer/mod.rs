@@ -16,7 +16,6 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
@@ -106,7 +105,6 @@ impl PooledConsumer {
         let then = then.unwrap_or(TopicNow { id: Uuid::nil(), ends: Vec::new() });
         let starts: Vec<(i32, i64)> = (0..).zip(topic.0.fence.on(&then)).collect();
         let key = cluster.pool_key(held.hold().lane(), topic.name().into(), held.names().generation);
-        let began = Instant::now();
         let (client, state) = cluster.check_out(&key, held.names(), topic.logical_name(), starts.len())?;
         let client = ManuallyDrop::new(client);
         let made = Self {
@@ -137,7 +135,7 @@ impl PooledConsumer {
             warmed.map_err(|error| made.lease.lease().cluster().broker().control().did_not_answer(deadline, error))?;
             made.client.context().has_learned(then.id, starts.len());
         }
-        made.lease.lease().got_consumer(is_new, began.elapsed());
+        made.lease.lease().got_consumer(is_new);
         Ok(made)
     }
 
