@@ -54,7 +54,7 @@ fn time(open: usize) -> f64 {
 fn open_and_end(open: usize) {
     let harness = Harness::builder().topic_prefix("bench-exit").max_idle_consumers(open).build();
     let kafka = harness.lease();
-    let topics = kafka.try_topics((0..open).map(|n| format!("topic-{n}"))).unwrap();
+    let topics = kafka.checked().topics_of((0..open).map(|n| format!("topic-{n}"))).unwrap();
     let consumers: Vec<_> = topics.iter().map(|topic| kafka.consumer(topic)).collect();
     for (topic, consumer) in topics.iter().zip(&consumers) {
         kafka.send(topic, "k", "v");

@@ -297,8 +297,10 @@ mod tests {
     #[rstest]
     #[tokio::test]
     async fn a_relay_stops_between_two_orders(kafka: Kafka) -> TestResult {
-        let (events, accepted, rejected) = (kafka.topic("events"), kafka.consumer("accepted"), kafka.topic("rejected"));
-        let group = kafka.group("relay", [&events]);
+        let kafka = kafka.nonblocking();
+        let (events, accepted, rejected) =
+            (kafka.topic("events")?, kafka.consumer("accepted")?, kafka.topic("rejected")?);
+        let group = kafka.group("relay", [&events])?;
         let topics = Topics {
             events: events.to_string(),
             accepted: accepted.topic().to_string(),
@@ -308,15 +310,15 @@ mod tests {
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move { relay.run(async { drop(stopped.await) }).await });
 
-        kafka.send_async(&events, "k", &order(1)).await;
-        assert_eq!(accepted.recv_async().await.text(), order(1));
-        group.wait_until_consumed_async().await;
+        kafka.send(&events, "k", order(1)).await?;
+        assert_eq!(accepted.recv().await?.text(), order(1));
+        group.wait_until_consumed().await?;
 
         drop(stop);
         running.await??;
-        kafka.send_async(&events, "k", &order(2)).await;
-        accepted.assert_empty_async().await;
-        assert_eq!(group.lag_async().await, 1);
+        kafka.send(&events, "k", order(2)).await?;
+        accepted.assert_empty().await?;
+        assert_eq!(group.lag().await?, 1);
         Ok(())
     }
 
@@ -326,13 +328,14 @@ mod tests {
     #[case::several(4)]
     fn accepted_orders_are_what_was_sent(kafka: Kafka, relay: Running, #[case] count: u64) -> TestResult {
         for id in 0..count {
-            kafka.try_send(&relay.events, "k", order(id))?;
+            kafka.checked().send(&relay.events, "k", order(id))?;
         }
         for id in 0..count {
-            let accepted: Order = serde_json::from_slice(relay.accepted.try_recv()?.payload().unwrap_or_default())?;
+            let accepted: Order =
+                serde_json::from_slice(relay.accepted.checked().recv()?.payload().unwrap_or_default())?;
             assert_eq!(accepted.id, id);
         }
-        relay.group.try_wait_until_consumed()?;
+        relay.group.checked().wait_until_consumed()?;
         Ok(())
     }
 }

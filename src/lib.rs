@@ -137,13 +137,12 @@ mod worker;
 pub use rdkafka;
 
 pub use crate::broker::{Capabilities, pairs};
-pub use crate::cluster::pool::{ConsumerContext, ConsumerRuntime, PoolClient};
 pub use crate::config::{FailureReport, KeepTopics};
 pub use crate::fixtures::{consumers, kafka, topic_names};
 pub use crate::handles::consumer::PooledConsumer;
 pub use crate::handles::faults::Faults;
 pub use crate::handles::group::Group;
-pub use crate::handles::within::Within;
+pub use crate::handles::mode::{Checked, Mode, Nonblocking, Panics};
 pub use crate::handles::{Consumers, Kafka, TopicNames};
 pub use crate::harness::{Harness, HarnessBuilder};
 pub use crate::lease::test_result::{TestError, TestResult};

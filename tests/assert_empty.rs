@@ -19,13 +19,13 @@ fn builder() -> HarnessBuilder {
 /// Both ways to ask must fail, and for the same reason.
 #[track_caller]
 fn fails(consumer: &PooledConsumer) -> Error {
-    let error = consumer.try_assert_empty().expect_err("it passed where it must not");
+    let error = consumer.checked().assert_empty().expect_err("it passed where it must not");
     if matches!(error, Error::NotEmpty { .. }) {
         // It has received what was there.
         return error;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let other = runtime.block_on(consumer.try_assert_empty_async()).expect_err("it passed where it must not");
+    let other = runtime.block_on(consumer.nonblocking().assert_empty()).expect_err("it passed where it must not");
     assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&other), "{error}\n{other}");
     error
 }
@@ -72,7 +72,7 @@ fn a_broker_that_does_not_answer_is_no_empty_topic(#[case] fault: fn(&rstest_kaf
         let error = fails(&consumer);
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
         faults.clear();
-        common::comes_true(|| consumer.try_assert_empty().is_ok());
+        common::comes_true(|| consumer.checked().assert_empty().is_ok());
         consumer.assert_empty();
     });
 }
@@ -95,7 +95,7 @@ fn what_cannot_be_fetched_is_not_taken_for_absent() {
         let error = fails(&consumer);
         assert!(matches!(error, Error::Timeout(_)), "{error}");
         faults.clear();
-        let found = || matches!(consumer.try_assert_empty(), Err(Error::NotEmpty { .. }));
+        let found = || matches!(consumer.checked().assert_empty(), Err(Error::NotEmpty { .. }));
         assert!(common::comes_true(found));
     });
 }
@@ -124,7 +124,7 @@ mod on_a_cluster {
             consumer.assert_empty();
             delete(&events);
             // The broker that leads it hears of the deletion a moment after it was confirmed.
-            assert!(common::comes_true(|| consumer.try_assert_empty().is_err()));
+            assert!(common::comes_true(|| consumer.checked().assert_empty().is_err()));
             let error = fails(&consumer);
             assert!(matches!(error, Error::Broker { .. }), "{error}");
             assert!(error.to_string().contains(events.name()), "{error}");

@@ -27,58 +27,58 @@ fn impatient() -> Kafka {
 async fn they_send_and_receive(kafka: Kafka) {
     let events = kafka.topic("events");
     let consumer = kafka.consumer(&events);
-    consumer.assert_empty_async().await;
-    assert!(consumer.drain_async().await.is_empty());
-    let delivery = kafka.send_async(&events, "k", "1").await;
+    consumer.nonblocking().assert_empty().await.unwrap();
+    assert!(consumer.nonblocking().drain().await.unwrap().is_empty());
+    let delivery = kafka.nonblocking().send(&events, "k", "1").await.unwrap();
     assert_eq!((delivery.partition, delivery.offset), (0, events.fence(0)));
-    kafka.send_record_async(&events, ProducerRecord::value("2")).await;
-    assert_eq!(kafka.send_all_async(&events, [("k", "3"), ("k", "4"), ("k", "5")]).await.len(), 3);
+    kafka.nonblocking().send_record(&events, ProducerRecord::value("2")).await.unwrap();
+    assert_eq!(kafka.nonblocking().send_all(&events, [("k", "3"), ("k", "4"), ("k", "5")]).await.unwrap().len(), 3);
 
-    assert_eq!(consumer.recv_matching_async(|record| record.text() == "3").await.text(), "3");
-    assert_eq!(consumer.recv_async().await.text(), "1");
-    assert_eq!(in_order(&consumer.recv_n_async(1).await), ["2"]);
-    assert_eq!(in_order(&consumer.drain_async().await), ["4", "5"]);
-    consumer.assert_empty_async().await;
-    consumer.assert_no_more_within_async(Duration::from_millis(20)).await;
+    assert_eq!(consumer.nonblocking().recv_matching(|record| record.text() == "3").await.unwrap().text(), "3");
+    assert_eq!(consumer.nonblocking().recv().await.unwrap().text(), "1");
+    assert_eq!(in_order(&consumer.nonblocking().recv_n(1).await.unwrap()), ["2"]);
+    assert_eq!(in_order(&consumer.nonblocking().drain().await.unwrap()), ["4", "5"]);
+    consumer.nonblocking().assert_empty().await.unwrap();
+    consumer.nonblocking().assert_no_more_within(Duration::from_millis(20)).await.unwrap();
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_fail_as_their_twins_do(#[from(impatient)] kafka: Kafka) {
     let consumer = kafka.consumer("events");
-    let one = consumer.try_recv_async().await.unwrap_err();
-    let two = consumer.try_recv_n_async(2).await.unwrap_err();
-    let other = consumer.try_recv_matching_async(|_| true).await.unwrap_err();
+    let one = consumer.nonblocking().recv().await.unwrap_err();
+    let two = consumer.nonblocking().recv_n(2).await.unwrap_err();
+    let other = consumer.nonblocking().recv_matching(|_| true).await.unwrap_err();
     for error in [one, two, other] {
         let Error::Timeout(timeout) = &error else { panic!("{error}") };
         assert!(timeout.partitions[0].end.is_some() && !timeout.blocked_runtime, "{error}");
         assert!(error.to_string().contains("nothing was written to it after its fence"), "{error}");
     }
-    kafka.send_async("events", "k", "here").await;
+    kafka.nonblocking().send("events", "k", "here").await.unwrap();
     for error in [
-        consumer.try_assert_empty_async().await.unwrap_err(),
+        consumer.nonblocking().assert_empty().await.unwrap_err(),
         {
-            kafka.send_async("events", "k", "here").await;
-            consumer.try_assert_no_more_within_async(Duration::from_secs(5)).await.unwrap_err()
+            kafka.nonblocking().send("events", "k", "here").await.unwrap();
+            consumer.nonblocking().assert_no_more_within(Duration::from_secs(5)).await.unwrap_err()
         },
         {
-            kafka.send_async("events", "k", "here").await;
-            consumer.try_assert_no_more_within(Duration::from_secs(5)).unwrap_err()
+            kafka.nonblocking().send("events", "k", "here").await.unwrap();
+            consumer.checked().assert_no_more_within(Duration::from_secs(5)).unwrap_err()
         },
     ] {
         let Error::NotEmpty { records, .. } = &error else { panic!("{error}") };
         assert_eq!(in_order(records), ["here"]);
     }
-    assert!(matches!(kafka.try_send_async("two words", "k", "v").await, Err(Error::Name { .. })));
-    assert!(matches!(kafka.try_send_all_async("two words", [("k", "v")]).await, Err(Error::Name { .. })));
+    assert!(matches!(kafka.nonblocking().send("two words", "k", "v").await, Err(Error::Name { .. })));
+    assert!(matches!(kafka.nonblocking().send_all("two words", [("k", "v")]).await, Err(Error::Name { .. })));
     let nowhere = ProducerRecord::value("x").partition(99);
-    assert!(kafka.try_send_record_async(consumer.topic(), nowhere).await.is_err());
+    assert!(kafka.nonblocking().send_record(consumer.topic(), nowhere).await.is_err());
 
     let group = kafka.group("billing", ["events"]);
     put(&kafka, consumer.topic(), 0, "unread");
     for error in [
-        group.try_wait_until_consumed_async().await.unwrap_err(),
-        group.try_wait_until_consumed_past_async(consumer.topic(), 0, 1_000_000).await.unwrap_err(),
+        group.nonblocking().wait_until_consumed().await.unwrap_err(),
+        group.nonblocking().wait_until_consumed_past(consumer.topic(), 0, 1_000_000).await.unwrap_err(),
     ] {
         assert!(matches!(error, Error::Lag(_)), "{error}");
     }
@@ -97,16 +97,16 @@ async fn a_groups_too(kafka: Kafka) {
     let events = kafka.topic("events");
     let group = kafka.group("billing", [&events]);
     let fence = events.fence(0);
-    assert_eq!(group.committed_async(&events, 0).await, Some(fence));
-    kafka.send_all_async(&events, [("k", "1"), ("k", "2")]).await;
-    assert_eq!(group.lag_async().await, 2);
+    assert_eq!(group.nonblocking().committed(&events, 0).await.unwrap(), Some(fence));
+    kafka.nonblocking().send_all(&events, [("k", "1"), ("k", "2")]).await.unwrap();
+    assert_eq!(group.nonblocking().lag().await.unwrap(), 2);
     commit(&kafka, &group, &events, fence + 1);
-    group.wait_until_consumed_past_async(&events, 0, fence).await;
-    assert_eq!(group.lag_async().await, 1);
+    group.nonblocking().wait_until_consumed_past(&events, 0, fence).await.unwrap();
+    assert_eq!(group.nonblocking().lag().await.unwrap(), 1);
     commit(&kafka, &group, &events, fence + 2);
-    group.wait_until_consumed_async().await;
-    assert_eq!((group.lag_async().await, group.try_lag_async().await.unwrap()), (0, 0));
-    assert_eq!(group.try_committed_async(&events, 0).await.unwrap(), Some(fence + 2));
+    group.nonblocking().wait_until_consumed().await.unwrap();
+    assert_eq!((group.nonblocking().lag().await.unwrap(), group.nonblocking().lag().await.unwrap()), (0, 0));
+    assert_eq!(group.nonblocking().committed(&events, 0).await.unwrap(), Some(fence + 2));
 }
 
 /// On a runtime of one thread, with a broker that answers late: a task beside them is not kept waiting.
@@ -117,7 +117,7 @@ async fn while_they_wait_other_tasks_go_on() {
     let faults = kafka.faults();
     let events = kafka.topic("events");
     let (consumer, group) = (kafka.consumer(&events), kafka.group("billing", [&events]));
-    consumer.drain_async().await;
+    consumer.nonblocking().drain().await.unwrap();
     faults.latency(Duration::from_millis(300));
     let ticks = Arc::new(AtomicUsize::new(0));
     let ticking = Arc::clone(&ticks);
@@ -133,17 +133,17 @@ async fn while_they_wait_other_tasks_go_on() {
         assert!(now - seen >= 10, "{} ticks during {what}", now - seen);
         seen = now;
     };
-    consumer.assert_empty_async().await;
+    consumer.nonblocking().assert_empty().await.unwrap();
     went_on("assert_empty");
-    assert_eq!(group.lag_async().await, 0);
+    assert_eq!(group.nonblocking().lag().await.unwrap(), 0);
     went_on("lag");
-    group.committed_async(&events, 0).await;
+    group.nonblocking().committed(&events, 0).await.unwrap();
     went_on("committed");
-    group.wait_until_consumed_async().await;
+    group.nonblocking().wait_until_consumed().await.unwrap();
     went_on("wait_until_consumed");
-    kafka.send_all_async(&events, [("k", "1")]).await;
+    kafka.nonblocking().send_all(&events, [("k", "1")]).await.unwrap();
     went_on("send_all");
-    assert_eq!(consumer.recv_matching_async(|_| true).await.text(), "1");
+    assert_eq!(consumer.nonblocking().recv_matching(|_| true).await.unwrap().text(), "1");
 }
 
 /// A receive that is cancelled half way loses nothing of what it had read.
@@ -151,11 +151,11 @@ async fn while_they_wait_other_tasks_go_on() {
 #[tokio::test]
 async fn cancelled_they_lose_no_message(kafka: Kafka) {
     let consumer = kafka.consumer("events");
-    kafka.send_all_async("events", [("k", "1"), ("k", "2"), ("k", "3")]).await;
-    assert!(tokio::time::timeout(Duration::from_millis(100), consumer.recv_n_async(4)).await.is_err());
-    let none = consumer.recv_matching_async(|record| record.text() == "none");
+    kafka.nonblocking().send_all("events", [("k", "1"), ("k", "2"), ("k", "3")]).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(100), consumer.nonblocking().recv_n(4)).await.is_err());
+    let none = consumer.nonblocking().recv_matching(|record| record.text() == "none");
     assert!(tokio::time::timeout(Duration::from_millis(100), none).await.is_err());
-    assert_eq!(in_order(&consumer.drain_async().await), ["1", "2", "3"]);
+    assert_eq!(in_order(&consumer.nonblocking().drain().await.unwrap()), ["1", "2", "3"]);
 }
 
 /// The predicate is the test's own code: it may use the consumer, and it may panic.
@@ -197,16 +197,18 @@ mod json {
         let consumer = kafka.consumer(&orders);
         let text = r#"{"id":1,"items":[7]}"#;
         kafka
-            .send_all_async(&orders, [("k", text), ("k", text), ("k", "[]"), ("k", r#"{"id":2,"items":[7,-8]}"#)])
-            .await;
+            .nonblocking()
+            .send_all(&orders, [("k", text), ("k", text), ("k", "[]"), ("k", r#"{"id":2,"items":[7,-8]}"#)])
+            .await
+            .unwrap();
         let expected = Order { id: 1, items: vec![7] };
         assert_eq!(
-            (consumer.recv_json::<Order>(), consumer.recv_json_async::<Order>().await),
+            (consumer.recv_json::<Order>(), consumer.nonblocking().recv_json::<Order>().await.unwrap()),
             (expected, Order { id: 1, items: vec![7] })
         );
-        let whole = consumer.try_recv_json::<Order>().unwrap_err();
+        let whole = consumer.checked().recv_json::<Order>().unwrap_err();
         assert!(matches!(&whole, Error::Value { path: None, .. }), "{whole:?}");
-        let error = consumer.try_recv_json_async::<Order>().await.unwrap_err();
+        let error = consumer.nonblocking().recv_json::<Order>().await.unwrap_err();
         let message = error.to_string();
         let Error::Value { path, record, .. } = error else { panic!("{message}") };
         assert_eq!(
@@ -216,7 +218,10 @@ mod json {
         for part in ["items[1]: invalid value: integer `-8`", "0@", orders.name(), r#"{\"id\":2"#] {
             assert!(message.contains(part), "{part:?} in {message}");
         }
-        assert!(matches!(consumer.try_recv_json::<Order>(), Err(Error::Timeout(_))), "the others count as received");
-        assert!(matches!(consumer.try_recv_json_async::<Order>().await, Err(Error::Timeout(_))));
+        assert!(
+            matches!(consumer.checked().recv_json::<Order>(), Err(Error::Timeout(_))),
+            "the others count as received"
+        );
+        assert!(matches!(consumer.nonblocking().recv_json::<Order>().await, Err(Error::Timeout(_))));
     }
 }

@@ -110,7 +110,7 @@ mod on_a_cluster {
         lease(&harness, |kafka| {
             let refused = |spec: TopicSpec, says: &[&str]| {
                 let clock = Instant::now();
-                let shown = shown(&kafka.try_topic(spec).unwrap_err());
+                let shown = shown(&kafka.checked().topic(spec).unwrap_err());
                 assert!(clock.elapsed() < Duration::from_secs(2), "it need not wait: {:?}", clock.elapsed());
                 for part in says.iter().chain(&["127.0.0.1"]) {
                     assert!(shown.contains(part), "{part:?} is not in: {shown}");
@@ -127,7 +127,7 @@ mod on_a_cluster {
             // Of several in one request only the one that is refused is.
             let several =
                 [TopicSpec::new("good"), TopicSpec::new("bad").replication_factor(brokers + 1), TopicSpec::new("fine")];
-            let shown = shown(&kafka.try_topics(several).unwrap_err());
+            let shown = shown(&kafka.checked().topics_of(several).unwrap_err());
             assert!(shown.contains(&asked) && shown.contains("-bad-"), "{shown}");
             assert_eq!(kafka.topics(["good", "fine"]).map(|topic| topic.partitions()), [Some(1), Some(1)]);
             round_trip(&kafka);
@@ -141,11 +141,11 @@ mod on_a_cluster {
         let harness = harness(&unique("batch")).timeout(Duration::from_secs(30)).build();
         let names = || (0..20).map(|n| format!("batch-{n}")).collect::<Vec<_>>();
         lease(&harness, |kafka| {
-            let topics = kafka.try_topics(names()).unwrap();
+            let topics = kafka.checked().topics_of(names()).unwrap();
             assert_eq!(topics.iter().map(|topic| topic.logical_name()).collect::<Vec<_>>(), names());
         });
         assert_eq!((harness.stats().topics_made, harness.stats().topics_reused), (20, 0));
-        lease(&harness, |kafka| drop(kafka.try_topics(names()).unwrap()));
+        lease(&harness, |kafka| drop(kafka.checked().topics_of(names()).unwrap()));
         assert_eq!((harness.stats().topics_made, harness.stats().topics_reused), (20, 20));
         lease(&harness, |kafka| {
             let [one, own, again] = kafka.topics([
@@ -203,7 +203,7 @@ mod on_a_cluster {
             consumer.recv();
             cluster::delete(&BTreeSet::from([events.name().to_owned()]));
             let clock = Instant::now();
-            let shown = shown(&consumer.try_recv().unwrap_err());
+            let shown = shown(&consumer.checked().recv().unwrap_err());
             assert!(clock.elapsed() < Duration::from_secs(8), "{:?}", clock.elapsed());
             assert!(shown.contains(events.name()) && shown.contains("deleted"), "{shown}");
             kafka.mark_failed();
@@ -377,12 +377,12 @@ mod on_a_cluster {
         let _alone = alone();
         let prefix = unique("policy");
         lease(&harness(&prefix).build(), |kafka| {
-            let error = kafka.try_topic("forbidden").unwrap_err();
+            let error = kafka.checked().topic("forbidden").unwrap_err();
             let shown = shown(&error);
             assert!(shown.contains("create.topic.policy refuses it"), "{shown}");
             assert!(shown.contains(&format!("{prefix}-forbidden-")), "it names the topic: {shown}");
             // One that is refused takes no other along that is made in the same request.
-            assert!(kafka.try_topics(["forbidden", "allowed", "allowed-too"]).is_err());
+            assert!(kafka.checked().topics_of(["forbidden", "allowed", "allowed-too"]).is_err());
             round_trip(&kafka);
         });
     }
@@ -423,7 +423,7 @@ mod on_a_cluster {
                 kafka.send("events", "k", "v");
                 consumer.recv();
                 if !failed && kafka.generation() == 0 {
-                    consumer.commit(&consumer.position().unwrap(), CommitMode::Sync).unwrap();
+                    consumer.client().commit(&consumer.client().position().unwrap(), CommitMode::Sync).unwrap();
                 }
                 // KEEP_TOPICS would keep what the others are to find deleted.
                 if failed && std::env::var_os("RSTEST_KAFKA_KEEP_TOPICS").is_none() {
@@ -483,7 +483,7 @@ fn child_one_fails() {
 fn child_has_a_hundred() {
     only_in_a_child();
     let kafka = Harness::from_environment().lease();
-    let topics = kafka.try_topics((0..100).map(|n| format!("topic-{n}"))).unwrap();
+    let topics = kafka.checked().topics_of((0..100).map(|n| format!("topic-{n}"))).unwrap();
     let consumers: Vec<_> = topics.iter().map(|topic| kafka.consumer(topic)).collect();
     drop(consumers);
     assert_eq!(kafka.stats().consumers_idle, 100);

@@ -68,10 +68,10 @@ mod on_a_cluster {
 
             let back = Back::crash_all();
             let clock = Instant::now();
-            let send = kafka.try_send("events", "k", "lost").unwrap_err().to_string();
-            let receive = consumer.try_recv().unwrap_err().to_string();
-            let empty = consumer.try_assert_empty().unwrap_err().to_string();
-            let topic = kafka.try_topic("other").unwrap_err().to_string();
+            let send = kafka.checked().send("events", "k", "lost").unwrap_err().to_string();
+            let receive = consumer.checked().recv().unwrap_err().to_string();
+            let empty = consumer.checked().assert_empty().unwrap_err().to_string();
+            let topic = kafka.checked().topic("other").unwrap_err().to_string();
             let took = clock.elapsed();
             for error in [&send, &receive, &empty, &topic] {
                 assert!(error.contains("broker 127.0.0.1"), "it names the broker: {error}");
@@ -86,13 +86,13 @@ mod on_a_cluster {
             let clock = Instant::now();
             let late = Instant::now() + Duration::from_secs(30);
             // What was not acknowledged may have come all the same, never twice.
-            while let Err(error) = kafka.try_send("events", "k", "after") {
+            while let Err(error) = kafka.checked().send("events", "k", "after") {
                 assert!(Instant::now() < late, "{error}");
             }
             let mut seen = Vec::new();
             while seen.last().is_none_or(|text| text != "after") {
                 assert!(Instant::now() < late, "{seen:?}");
-                if let Ok(record) = consumer.try_recv() {
+                if let Ok(record) = consumer.checked().recv() {
                     seen.push(record.text().to_owned());
                 }
             }
@@ -172,7 +172,7 @@ mod on_a_cluster {
                 let service: BaseProducer = cluster::config().set("message.timeout.ms", "2000").create().unwrap();
                 service.send(BaseRecord::<str, str>::to(&named).payload("x")).unwrap();
                 service.flush(Duration::from_secs(10)).unwrap();
-                let error = kafka.consumer(&named).try_recv().unwrap_err().to_string();
+                let error = kafka.consumer(&named).checked().recv().unwrap_err().to_string();
                 assert!(error.contains("the topic does not exist"), "{error}");
             });
         });

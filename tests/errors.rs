@@ -34,7 +34,7 @@ fn assert_says(error: &Error, words: &[&str]) {
 #[rstest]
 fn debug_is_the_message_with_its_causes(kafka: Kafka) {
     let refused = TopicSpec::new("orders").replication_factor(30_000);
-    let error = kafka.try_topic(refused).unwrap_err();
+    let error = kafka.checked().topic(refused).unwrap_err();
     let source = error.source().expect("what the broker answered");
     assert!(!error.to_string().contains(&source.to_string()), "{error}");
     let shown = format!("{error}\n  caused by: {source}");
@@ -46,7 +46,7 @@ fn debug_is_the_message_with_its_causes(kafka: Kafka) {
 
 #[rstest]
 fn a_record_larger_than_the_client_sends(kafka: Kafka) {
-    let error = kafka.try_send("events", "k", "x".repeat(1_500_000)).unwrap_err();
+    let error = kafka.checked().send("events", "k", "x".repeat(1_500_000)).unwrap_err();
     assert_says(
         &error,
         &["1500001 bytes", "message.max.bytes of the client is 1000000", "property(\"message.max.bytes\""],
@@ -57,29 +57,32 @@ fn a_record_larger_than_the_client_sends(kafka: Kafka) {
 fn a_record_larger_than_the_topic_takes() {
     let harness = builder().property("message.max.bytes", "5000000").build();
     let kafka = harness.lease();
-    let error = kafka.try_send("events", "k", "x".repeat(1_500_000)).unwrap_err();
+    let error = kafka.checked().send("events", "k", "x".repeat(1_500_000)).unwrap_err();
     assert_says(&error, &["1500001 bytes", "topic's max.message.bytes", "TopicSpec::config(\"max.message.bytes\""]);
     let large = kafka.topic(TopicSpec::new("large").config("max.message.bytes", "3000000"));
     let consumer = kafka.consumer(&large);
     kafka.send(&large, "k", "x".repeat(1_500_000));
     assert_eq!(consumer.recv().payload().unwrap().len(), 1_500_000);
 
-    let error =
-        builder().property("message.max.bytes", "2000").build().lease().try_send("events", "k", "x".repeat(3_000));
+    let error = builder().property("message.max.bytes", "2000").build().lease().checked().send(
+        "events",
+        "k",
+        "x".repeat(3_000),
+    );
     assert_says(&error.unwrap_err(), &["3001 bytes", "message.max.bytes of the client is 2000"]);
 }
 
 #[rstest]
 fn a_timestamp_that_the_broker_refuses(kafka: Kafka) {
     let late = SystemTime::now() + Duration::from_secs(7_200);
-    let error = kafka.try_send_record("events", ProducerRecord::value("v").timestamp(late)).unwrap_err();
+    let error = kafka.checked().send_record("events", ProducerRecord::value("v").timestamp(late)).unwrap_err();
     assert_says(&error, &["an hour ahead", "message.timestamp.after.max.ms", "TopicSpec::config"]);
 }
 
 #[rstest]
 fn a_record_without_a_key_on_a_compacted_topic(kafka: Kafka) {
     let compacted = kafka.topic(TopicSpec::new("customers").config("cleanup.policy", "compact"));
-    let error = kafka.try_send_record(&compacted, ProducerRecord::value("v")).unwrap_err();
+    let error = kafka.checked().send_record(&compacted, ProducerRecord::value("v")).unwrap_err();
     assert_says(&error, &["on a compacted topic each needs a key"]);
 }
 
@@ -87,9 +90,9 @@ fn a_record_without_a_key_on_a_compacted_topic(kafka: Kafka) {
 fn two_names_that_differ_in_a_dot_alone(kafka: Kafka) {
     let first = kafka.topic("user.created");
     for error in [
-        kafka.try_topic("user_created").unwrap_err(),
-        kafka.topic_names().try_name("user_created").unwrap_err(),
-        kafka.try_topics(["orders", "user_created"]).unwrap_err(),
+        kafka.checked().topic("user_created").unwrap_err(),
+        kafka.checked().topic_names().name("user_created").unwrap_err(),
+        kafka.checked().topics_of(["orders", "user_created"]).unwrap_err(),
     ] {
         assert!(matches!(error, Error::Name { .. }), "{error}");
         assert_says(&error, &["user_created", first.name(), "'.' and '_' alone", "exclusive"]);
@@ -107,7 +110,7 @@ fn a_name_that_the_broker_refuses_for_its_dot(kafka: Kafka) {
     let twin = kafka.topic_names().text("payment.due").unwrap().replace('.', "_");
     let new = [NewTopic::new(&twin, 1, TopicReplication::Fixed(1))];
     block_on(admin.create_topics(&new, &options)).unwrap().remove(0).unwrap();
-    let error = kafka.try_topic("payment.due").unwrap_err();
+    let error = kafka.checked().topic("payment.due").unwrap_err();
     block_on(admin.delete_topics(&[&twin], &options)).unwrap().remove(0).unwrap();
     assert_says(&error, &["payment.due", "'.' and '_' alone"]);
 }
@@ -122,7 +125,7 @@ mod without_zstd {
         let events = kafka.topic("events");
         let consumer = kafka.consumer(&events);
         send_zstd(&kafka, &events);
-        assert_says(&consumer.try_recv().unwrap_err(), &["zstd", "cargo feature `zstd` of rstest-kafka"]);
+        assert_says(&consumer.checked().recv().unwrap_err(), &["zstd", "cargo feature `zstd` of rstest-kafka"]);
     }
 
     #[rstest]

@@ -247,7 +247,7 @@ fn the_tests_own_calls_meet_the_faults_and_get_over_passing_ones() {
         assert_eq!(group.lag(), 1);
         passed(&faults);
         faults.fail_next(Request::Produce, 1, ErrorCode::TopicAuthorizationFailed);
-        assert!(kafka.try_send(&events, "k", "refused").is_err());
+        assert!(kafka.checked().send(&events, "k", "refused").is_err());
         consumer.assert_empty();
     });
 }
@@ -312,7 +312,7 @@ fn a_neighbour_on_another_lane_feels_nothing() {
             assert!(answers(&neighbour));
             // A lease that begins now, too.
             lease(&harness, |third| round_trip(&third, "new"));
-            assert!(kafka.try_send("events", "k", "v").is_err(), "here it is down");
+            assert!(kafka.checked().send("events", "k", "v").is_err(), "here it is down");
         });
     });
 }
@@ -383,12 +383,12 @@ fn a_failed_test_moves_its_generation_as_ever() {
 #[case::config("client_config()", |kafka: &Kafka| drop(kafka.client_config()))]
 #[case::consumer_config("consumer_config()", |kafka: &Kafka| drop(kafka.consumer_config("billing")))]
 #[case::producer_config("producer_config()", |kafka: &Kafka| drop(kafka.producer_config()))]
-#[case::record("a topic", |kafka: &Kafka| drop(kafka.try_send("x", "k", "v")))]
+#[case::record("a topic", |kafka: &Kafka| drop(kafka.checked().send("x", "k", "v")))]
 fn who_asks_too_late_is_told_what_came_before(#[case] what: &str, #[case] first: fn(&Kafka)) {
     let harness = builder().build();
     lease(&harness, |kafka| {
         first(&kafka);
-        let error = kafka.try_faults().unwrap_err();
+        let error = kafka.checked().faults().unwrap_err();
         assert!(matches!(error, Error::Misuse { .. }), "{error}");
         assert!(error.to_string().starts_with(&format!("faults() came after {what},")), "{error}");
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(kafka.faults()))).unwrap_err();
@@ -455,12 +455,12 @@ fn child_that_has_many_brokers() {
                 // A member of a group would wait for its broker when it is closed.
                 3 => {
                     let consumer = kafka.consumer("events");
-                    consumer.unassign().unwrap();
-                    consumer.subscribe(&[&kafka.topic("other")]).unwrap();
+                    consumer.client().unassign().unwrap();
+                    consumer.client().subscribe(&[&kafka.topic("other")]).unwrap();
                     kafka.send("other", "k", "to a member");
                     let member = || {
                         let _ = consumer.within(Duration::from_millis(10)).recv();
-                        !consumer.assignment().unwrap().elements().is_empty()
+                        !consumer.client().assignment().unwrap().elements().is_empty()
                     };
                     assert!(comes_true(member));
                     faults.broker_down(1);
@@ -523,8 +523,8 @@ fn child_that_leaks_a_broker_that_is_down() {
     let kafka = harness.lease();
     let faults = kafka.faults();
     let consumer = kafka.consumer("events");
-    consumer.unassign().unwrap();
-    consumer.subscribe(&["events"]).unwrap();
+    consumer.client().unassign().unwrap();
+    consumer.client().subscribe(&["events"]).unwrap();
     faults.broker_down(1);
     std::mem::forget((kafka, consumer, faults, harness));
 }
@@ -538,7 +538,7 @@ mod on_a_cluster {
         let harness = Harness::builder().bootstrap_servers(common::cluster::servers()).topic_prefix("faults").build();
         lease(&harness, |kafka| {
             assert!(!kafka.capabilities().faults);
-            let error = kafka.try_faults().unwrap_err();
+            let error = kafka.checked().faults().unwrap_err();
             assert!(matches!(error, Error::Unsupported { .. }), "{error}");
             assert!(error.to_string().contains("cannot have faults on demand"), "{error}");
             let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(kafka.faults()))).unwrap_err();

@@ -134,15 +134,18 @@ fn waiting_in_vain_shows_the_lag_of_each_partition() {
         let group = kafka.group("billing", [&orders]);
         let sent = put(&kafka, &orders, 1, "unread");
         assert_eq!(group.lag(), 1);
-        let error = group.try_wait_until_consumed().unwrap_err();
+        let error = group.checked().wait_until_consumed().unwrap_err();
         let Error::Lag(lag) = &error else { panic!("{error}") };
         assert_eq!(lag.partitions.iter().map(|partition| partition.lag()).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(lag.state.as_deref(), Some("Empty"));
         let message = error.to_string();
         assert!(message.contains(&*group) && message.contains("committed nothing after its fence"), "{message}");
         assert!(message.contains(&format!("{orders} [1]: fence {}", orders.fence(1))), "{message}");
-        assert!(group.try_wait_until_consumed_past(&orders, 0, orders.fence(0) - 1).is_ok(), "nothing to wait for");
-        assert!(group.try_wait_until_consumed_past(&orders, 1, sent).is_err());
+        assert!(
+            group.checked().wait_until_consumed_past(&orders, 0, orders.fence(0) - 1).is_ok(),
+            "nothing to wait for"
+        );
+        assert!(group.checked().wait_until_consumed_past(&orders, 1, sent).is_err());
     });
 }
 
@@ -168,19 +171,19 @@ fn a_message_that_is_still_to_be_written_is_waited_for() {
         let [orders, other] = ["orders", "other"].map(|logical| kafka.topic(logical));
         let group = kafka.group("billing", [&orders]);
         let (fence, waiting) = (orders.fence(0), group.clone());
-        let error = group.try_wait_until_consumed_past(&orders, 0, fence).unwrap_err();
+        let error = group.checked().wait_until_consumed_past(&orders, 0, fence).unwrap_err();
         assert!(matches!(error, Error::Lag(_)), "{error}");
 
         let service = Service::start(&config(&kafka, &group, "earliest", "consumer"), &orders);
         std::thread::scope(|scope| {
-            let past = scope.spawn(|| waiting.try_wait_until_consumed_past(&orders, 0, fence));
+            let past = scope.spawn(|| waiting.checked().wait_until_consumed_past(&orders, 0, fence));
             put(&kafka, &orders, 0, "written meanwhile");
             past.join().unwrap().unwrap();
         });
         assert_eq!(service.stop(), ["written meanwhile"]);
 
         for (topic, partition) in [(&other, 0), (&orders, 1), (&orders, -1)] {
-            let error = group.try_wait_until_consumed_past(topic, partition, 0).unwrap_err();
+            let error = group.checked().wait_until_consumed_past(topic, partition, 0).unwrap_err();
             assert!(matches!(error, Error::Misuse { .. }), "{error}");
         }
     });
@@ -194,7 +197,7 @@ fn waiting_in_vain_shows_the_groups_state_and_its_members(#[values("classic", "c
         let orders = kafka.topic(TopicSpec::new("orders").partitions(2));
         let group = kafka.group("billing", [&orders]);
         put(&kafka, &orders, 1, "never committed");
-        let told = || match group.try_wait_until_consumed().unwrap_err() {
+        let told = || match group.checked().wait_until_consumed().unwrap_err() {
             Error::Lag(lag) => lag,
             other => panic!("{other}"),
         };
@@ -227,10 +230,10 @@ fn each_group_is_new_and_of_its_own_lease() {
         let (one, other) = (kafka.group("billing", ["orders"]), kafka.group("billing", ["orders"]));
         assert_ne!(one.id(), other.id());
         assert!(one.starts_with("test-consumer-") && one.contains("-billing-"), "{one}");
-        assert!(matches!(kafka.try_group("bil ling", ["orders"]), Err(Error::Name { .. })));
-        assert!(matches!(kafka.try_group("billing", [&foreign]), Err(Error::Misuse { .. })));
+        assert!(matches!(kafka.checked().group("bil ling", ["orders"]), Err(Error::Name { .. })));
+        assert!(matches!(kafka.checked().group("billing", [&foreign]), Err(Error::Misuse { .. })));
         let none: [&str; 0] = [];
-        assert!(matches!(kafka.try_group("billing", none), Err(Error::Misuse { .. })));
+        assert!(matches!(kafka.checked().group("billing", none), Err(Error::Misuse { .. })));
     });
 }
 

@@ -118,9 +118,9 @@ mod on_a_cluster {
                 put(&kafka, &orders, 0, "hidden");
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 for error in [
-                    consumer.try_recv().unwrap_err(),
-                    consumer.try_assert_empty().unwrap_err(),
-                    runtime.block_on(consumer.try_recv_async()).unwrap_err(),
+                    consumer.checked().recv().unwrap_err(),
+                    consumer.checked().assert_empty().unwrap_err(),
+                    runtime.block_on(consumer.nonblocking().recv()).unwrap_err(),
                 ] {
                     let message = error.to_string();
                     assert!(message.contains("an earlier test has left a transaction open (at offset 0)"), "{message}");

@@ -146,7 +146,7 @@ fn read(consumer: &PooledConsumer, how: Read, n: usize) -> Vec<String> {
         }
         Read::Async => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            texts(runtime.block_on(consumer.recv_n_async(n)))
+            texts(runtime.block_on(consumer.nonblocking().recv_n(n)).unwrap())
         }
         Read::Nothing => Vec::new(),
     }
@@ -181,8 +181,8 @@ fn play(kafka: Kafka, number: usize, case: &Case, seen: &Seen, all_done: &Barrie
     for consumer in &consumers {
         match case.spoil {
             Spoil::No => {}
-            Spoil::Pause => consumer.pause(&consumer.assignment().unwrap()).unwrap(),
-            Spoil::Unassign => consumer.unassign().unwrap(),
+            Spoil::Pause => consumer.client().pause(&consumer.client().assignment().unwrap()).unwrap(),
+            Spoil::Unassign => consumer.client().unassign().unwrap(),
             Spoil::Rewind => consumer.seek(&topic, 0, Offset::Beginning, Duration::from_secs(5)).unwrap(),
         }
     }

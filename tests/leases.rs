@@ -232,12 +232,13 @@ fn scenarios_as_futures_on_one_thread_do_not_see_each_other() {
         let kafka = harness.detached_lease();
         let consumer = kafka.consumer("events");
         for n in 0..5 {
-            kafka.send_async("events", "k", &format!("{number}-{n}")).await;
+            kafka.nonblocking().send("events", "k", format!("{number}-{n}")).await.unwrap();
             tokio::task::yield_now().await;
         }
-        let come: Vec<String> = consumer.recv_n_async(5).await.iter().map(|record| record.text().to_owned()).collect();
+        let come: Vec<String> =
+            consumer.nonblocking().recv_n(5).await.unwrap().iter().map(|record| record.text().to_owned()).collect();
         assert_eq!(come, (0..5).map(|n| format!("{number}-{n}")).collect::<Vec<_>>());
-        consumer.assert_empty_async().await;
+        consumer.nonblocking().assert_empty().await.unwrap();
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(futures_util::future::join_all((0..8).map(scenario)));
@@ -256,9 +257,9 @@ fn scenarios_as_tasks_fail_each_for_itself() {
             async move {
                 let kafka = harness.detached_lease();
                 let consumer = kafka.consumer("events");
-                kafka.send_async("events", "k", &number.to_string()).await;
-                assert_eq!(consumer.recv_async().await.text(), number.to_string());
-                consumer.assert_empty_async().await;
+                kafka.nonblocking().send("events", "k", number.to_string()).await.unwrap();
+                assert_eq!(consumer.nonblocking().recv().await.unwrap().text(), number.to_string());
+                consumer.nonblocking().assert_empty().await.unwrap();
                 assert!(!number.is_multiple_of(4), "as it must");
             }
         };

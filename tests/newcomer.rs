@@ -33,10 +33,12 @@ fn every_consumer_receives_every_message(kafka: Kafka) {
 
 #[rstest]
 #[tokio::test]
-async fn async_case(kafka: Kafka) {
-    let consumer = kafka.consumer("events");
-    kafka.send_async("events", "key", "value").await;
-    assert_eq!(consumer.recv_async().await.text(), "value");
+async fn async_case(kafka: Kafka) -> TestResult {
+    let kafka = kafka.nonblocking();
+    let consumer = kafka.consumer("events")?;
+    kafka.send("events", "key", "value").await?;
+    assert_eq!(consumer.recv().await?.text(), "value");
+    Ok(())
 }
 
 #[rstest]
@@ -74,8 +76,8 @@ fn service_creates_its_topic(kafka: Kafka, topic_names: TopicNames) {
 #[rstest]
 fn parses(kafka: Kafka) -> TestResult {
     let consumer = kafka.consumer("numbers");
-    kafka.try_send("numbers", "key", "42")?;
-    let number: u32 = consumer.try_recv()?.try_text()?.parse()?;
+    kafka.checked().send("numbers", "key", "42")?;
+    let number: u32 = consumer.checked().recv()?.try_text()?.parse()?;
     assert_eq!(number, 42);
     Ok(())
 }

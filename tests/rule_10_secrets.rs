@@ -45,7 +45,7 @@ fn all_it_says(builder: HarnessBuilder) -> String {
             let names = kafka.topic_names();
             write!(said, "{kafka:?}\n{names:?}\n{:?}\n{:?}\n", kafka.consumers(), kafka.client_config()).unwrap();
             write!(said, "{:?}\n{:?}\n", kafka.consumer_config("g"), kafka.producer_config()).unwrap();
-            for error in [kafka.try_topic("sp ace").unwrap_err(), kafka.try_consumer(".").unwrap_err()] {
+            for error in [kafka.checked().topic("sp ace").unwrap_err(), kafka.checked().consumer(".").unwrap_err()] {
                 write!(said, "{error}\n{error:?}\n").unwrap();
             }
         }

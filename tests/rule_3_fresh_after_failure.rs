@@ -61,7 +61,7 @@ fn group_of(consumer: &PooledConsumer) -> String {
     let mut size = value.len();
     // SAFETY: the client is alive, its configuration with it; the buffer is writable for the size that is given.
     let code = unsafe {
-        let configuration = rdsys::rd_kafka_conf(consumer.client().native_ptr());
+        let configuration = rdsys::rd_kafka_conf(consumer.client().client().native_ptr());
         rdsys::rd_kafka_conf_get(configuration, c"group.id".as_ptr(), value.as_mut_ptr().cast(), &mut size)
     };
     assert_eq!(code, rdsys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK);
@@ -71,7 +71,7 @@ fn group_of(consumer: &PooledConsumer) -> String {
 /// librdkafka's name of a client, `rstest-kafka-consumer#consumer-3`, of which a process has each once.
 fn name_of(consumer: &PooledConsumer) -> String {
     // SAFETY: the client is alive, and the name is its own.
-    let name = unsafe { std::ffi::CStr::from_ptr(rdsys::rd_kafka_name(consumer.client().native_ptr())) };
+    let name = unsafe { std::ffi::CStr::from_ptr(rdsys::rd_kafka_name(consumer.client().client().native_ptr())) };
     name.to_str().unwrap().to_owned()
 }
 

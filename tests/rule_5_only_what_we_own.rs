@@ -206,7 +206,7 @@ fn a_run_whose_disk_is_full() {
     let state = std::env::var_os("FULL_DISK").expect("this is a part of another test, which starts it");
     let harness = Harness::builder().build();
     lease(&harness, |kafka| {
-        let refused = (0..20).find_map(|n| kafka.try_topic(format!("topic-{n}")).err());
+        let refused = (0..20).find_map(|n| kafka.checked().topic(format!("topic-{n}")).err());
         let message = refused.expect("20 topics do not fit").to_string();
         assert!(message.contains(&*state.to_string_lossy()), "{message}");
     });

@@ -214,8 +214,8 @@ mod child_hangs {
         say("hangs", "busy");
         loop {
             // The exit takes its consumers and brokers away: errors, not panics, and nothing that aborts.
-            let _ = kafka.try_send("events", "k", "v");
-            let _ = kafka.try_consumer("events").and_then(|consumer| consumer.try_drain());
+            let _ = kafka.checked().send("events", "k", "v");
+            let _ = kafka.checked().consumer("events").and_then(|consumer| consumer.checked().drain());
         }
     }
 
@@ -226,8 +226,8 @@ mod child_hangs {
         leave_something(&kafka);
         let consumer = kafka.consumer("events");
         let events = consumer.topic().name();
-        consumer.unassign().unwrap();
-        consumer.subscribe(&[events]).unwrap();
+        consumer.client().unassign().unwrap();
+        consumer.client().subscribe(&[events]).unwrap();
         say("hangs", "subscribed");
         loop {
             let _ = consumer.within(Duration::from_secs(600)).recv();
@@ -254,11 +254,11 @@ static LOST: LazyLock<Harness> =
 
 /// Makes a consumer a member of its group.
 fn join(consumer: &PooledConsumer) {
-    consumer.unassign().unwrap();
-    consumer.subscribe(&[consumer.topic().name()]).unwrap();
+    consumer.client().unassign().unwrap();
+    consumer.client().subscribe(&[consumer.topic().name()]).unwrap();
     let joined = comes_true(|| {
         let _ = consumer.within(Duration::from_millis(20)).recv();
-        consumer.assignment().unwrap().count() > 0
+        consumer.client().assignment().unwrap().count() > 0
     });
     assert!(joined);
 }
@@ -355,7 +355,7 @@ mod child_unwinds {
     fn paused(kafka: Kafka) {
         leave_something(&kafka);
         let consumer = kafka.consumer("events");
-        consumer.pause(&consumer.assignment().unwrap()).unwrap();
+        consumer.client().pause(&consumer.client().assignment().unwrap()).unwrap();
         panic!("as it must");
     }
 
@@ -364,8 +364,8 @@ mod child_unwinds {
     fn subscribed(kafka: Kafka) {
         leave_something(&kafka);
         let consumer = kafka.consumer("events");
-        consumer.unassign().unwrap();
-        consumer.subscribe(&[consumer.topic().name()]).unwrap();
+        consumer.client().unassign().unwrap();
+        consumer.client().subscribe(&[consumer.topic().name()]).unwrap();
         panic!("as it must");
     }
 
@@ -376,7 +376,7 @@ mod child_unwinds {
         let consumer = kafka.consumer("events");
         let mut list = rstest_kafka::rdkafka::TopicPartitionList::new();
         list.add_partition(kafka.topic("audit").name(), 0);
-        consumer.assign(&list).unwrap();
+        consumer.client().assign(&list).unwrap();
         panic!("as it must");
     }
 

@@ -88,10 +88,10 @@ impl Trouble {
 }
 
 #[rstest]
-#[case::fence(|kafka: &Kafka, _: &Topic| kafka.try_topic("slow").unwrap_err(), false)]
-#[case::receive(|kafka: &Kafka, slow: &Topic| kafka.consumer(slow).try_recv().unwrap_err(), true)]
-#[case::send(|kafka: &Kafka, slow: &Topic| kafka.try_send(slow, "k", "v").unwrap_err(), true)]
-#[case::assert_empty(|kafka: &Kafka, slow: &Topic| kafka.consumer(slow).try_assert_empty().unwrap_err(), true)]
+#[case::fence(|kafka: &Kafka, _: &Topic| kafka.checked().topic("slow").unwrap_err(), false)]
+#[case::receive(|kafka: &Kafka, slow: &Topic| kafka.consumer(slow).checked().recv().unwrap_err(), true)]
+#[case::send(|kafka: &Kafka, slow: &Topic| kafka.checked().send(slow, "k", "v").unwrap_err(), true)]
+#[case::assert_empty(|kafka: &Kafka, slow: &Topic| kafka.consumer(slow).checked().assert_empty().unwrap_err(), true)]
 fn embedded_a_leader_that_does_not_answer_holds_up_only_who_asks_it(
     #[case] waits: fn(&Kafka, &Topic) -> Error,
     #[case] fenced_before: bool,
@@ -117,12 +117,12 @@ fn embedded_a_leader_that_does_not_answer_holds_up_only_who_asks_it(
 }
 
 #[rstest]
-#[case::recv(|kafka: &Kafka| drop(kafka.consumer("slow").try_recv().unwrap_err()))]
+#[case::recv(|kafka: &Kafka| drop(kafka.consumer("slow").checked().recv().unwrap_err()))]
 #[case::recv_async(|kafka: &Kafka| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(kafka.consumer("slow").try_recv_async()).unwrap_err();
+    runtime.block_on(kafka.consumer("slow").nonblocking().recv()).unwrap_err();
 })]
-#[case::recv_matching(|kafka: &Kafka| drop(kafka.consumer("slow").try_recv_matching(|_| false).unwrap_err()))]
+#[case::recv_matching(|kafka: &Kafka| drop(kafka.consumer("slow").checked().recv_matching(|_| false).unwrap_err()))]
 fn who_waits_for_a_message_that_never_comes_holds_nobody_up(#[case] waits: fn(&Kafka)) {
     let _alone = alone();
     let harness = builder().build();
@@ -146,7 +146,7 @@ fn embedded_another_harness_is_not_held_up_by_a_broker_that_is_gone() {
         Embedded::of(kafka).take_down(1);
     };
     let waits = |kafka: &Kafka| {
-        kafka.try_topic("other").unwrap_err();
+        kafka.checked().topic("other").unwrap_err();
     };
     waits_alone(&gone, &quick, ready, waits);
 }

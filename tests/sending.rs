@@ -27,7 +27,7 @@ fn a_record_goes_to_the_topic_that_the_lease_has_named() {
     lease(&harness, |kafka| {
         let consumer = kafka.consumer("events");
         kafka.send_record("events", ProducerRecord::value("1"));
-        kafka.send_records("events", [ProducerRecord::value("2")]);
+        kafka.send_all("events", [ProducerRecord::value("2")]);
         kafka.send_record(consumer.topic(), ProducerRecord::value("3"));
         kafka.send_record(consumer.topic().name(), ProducerRecord::value("4"));
         assert_eq!(in_order(&consumer.recv_n(4)), ["1", "2", "3", "4"]);
@@ -37,7 +37,7 @@ fn a_record_goes_to_the_topic_that_the_lease_has_named() {
     });
     let other = lease(&harness, |kafka| kafka.topic("events"));
     lease(&harness, |kafka| {
-        let refused = kafka.try_send_record(&other, ProducerRecord::value("v")).unwrap_err();
+        let refused = kafka.checked().send_record(&other, ProducerRecord::value("v")).unwrap_err();
         assert!(matches!(refused, Error::Misuse { .. }), "{refused}");
     });
 }
@@ -81,7 +81,7 @@ fn embedded_many_records_go_together() {
     let consumer = kafka.consumer(&events);
     faults.latency(Duration::from_millis(50));
     let record = |n: i32| ProducerRecord::new(n.to_string(), n.to_string()).partition(n % 3).header("n", n.to_string());
-    let sent = kafka.send_records(&events, (0..100).map(record));
+    let sent = kafka.send_all(&events, (0..100).map(record));
     assert_eq!(
         sent.iter().map(|delivery| delivery.partition).collect::<Vec<_>>(),
         (0..100).map(|n| n % 3).collect::<Vec<_>>()
@@ -102,12 +102,12 @@ type Send = fn(&Kafka) -> Option<Error>;
 
 /// The message may still come: the next test has other topics.
 #[rstest]
-#[case::send(None, |kafka: &Kafka| kafka.try_send("events", "k", "late").err())]
-#[case::send_with_a_longer_timeout(Some("120000"), |kafka: &Kafka| kafka.try_send("events", "k", "late").err())]
-#[case::send_async(Some("120000"), |kafka: &Kafka| block_on(kafka.try_send_async("events", "k", "late")).err())]
-#[case::send_all(None, |kafka: &Kafka| kafka.try_send_all("events", [("k", "late"), ("k", "late")]).err())]
+#[case::send(None, |kafka: &Kafka| kafka.checked().send("events", "k", "late").err())]
+#[case::send_with_a_longer_timeout(Some("120000"), |kafka: &Kafka| kafka.checked().send("events", "k", "late").err())]
+#[case::send_async(Some("120000"), |kafka: &Kafka| block_on(kafka.nonblocking().send("events", "k", "late")).err())]
+#[case::send_all(None, |kafka: &Kafka| kafka.checked().send_all("events", [("k", "late"), ("k", "late")]).err())]
 #[case::send_records(Some("120000"), |kafka: &Kafka| {
-    kafka.try_send_records("events", [ProducerRecord::value("late")]).err()
+    kafka.checked().send_all("events", [ProducerRecord::value("late")]).err()
 })]
 fn embedded_a_send_whose_time_ran_out_is_a_failure(#[case] delivery_timeout: Option<&str>, #[case] send: Send) {
     let _alone = alone();
@@ -145,10 +145,10 @@ fn embedded_a_refused_send_is_no_failure() {
         kafka.topic("events");
         for code in [ErrorCode::TopicAuthorizationFailed, ErrorCode::InvalidTimestamp, ErrorCode::MessageTooLarge] {
             broker.fail(Request::Produce, 1, code).unwrap();
-            kafka.try_send("events", "k", "refused").unwrap_err();
+            kafka.checked().send("events", "k", "refused").unwrap_err();
         }
-        kafka.try_send("events", "k", "x".repeat(2_000_000)).unwrap_err();
-        kafka.try_send_record("events", ProducerRecord::value("nowhere").partition(99)).unwrap_err();
+        kafka.checked().send("events", "k", "x".repeat(2_000_000)).unwrap_err();
+        kafka.checked().send_record("events", ProducerRecord::value("nowhere").partition(99)).unwrap_err();
     });
     assert_eq!(lease(&harness, |kafka| kafka.generation()), before);
 }
@@ -178,7 +178,7 @@ fn more_than_the_queue_holds_wait_for_room(#[case] builder: HarnessBuilder, #[ca
                     })
                 });
                 let sent = kafka.send_all(&events, records());
-                let sent_async = block_on(kafka.send_all_async(&events, records()));
+                let sent_async = block_on(kafka.nonblocking().send_all(&events, records())).unwrap();
                 singles.into_iter().for_each(|single| single.join().unwrap());
                 (sent.len(), sent_async.last().unwrap().offset - events.fence(0))
             })
@@ -202,8 +202,8 @@ fn embedded_many_records_take_longer_than_the_timeout() {
         assert_eq!(send().len(), 300);
         assert!(began.elapsed() > Duration::from_secs(2), "it took {:?}", began.elapsed());
     };
-    take_longer(&|| kafka.send_records(&events, records()));
-    take_longer(&|| block_on(kafka.send_records_async(&events, records())));
+    take_longer(&|| kafka.send_all(&events, records()));
+    take_longer(&|| block_on(kafka.nonblocking().send_all(&events, records())).unwrap());
 }
 
 #[rstest]
@@ -212,7 +212,7 @@ fn embedded_no_room_within_the_deadline_says_which_setting() {
     let builder = builder().embedded_brokers(1).timeout(Duration::from_millis(500));
     let harness = builder.property("queue.buffering.max.kbytes", "1").build();
     lease(&harness, |kafka| {
-        let error = kafka.try_send("events", "k", "x".repeat(5_000)).unwrap_err().to_string();
+        let error = kafka.checked().send("events", "k", "x".repeat(5_000)).unwrap_err().to_string();
         assert!(error.contains("queue.buffering.max.kbytes"), "{error}");
     });
 }
@@ -223,9 +223,10 @@ fn its_futures_go_to_other_threads() {
     fn is_send<T: std::marker::Send>(future: T) -> T {
         future
     }
-    let kafka = builder().build().lease();
-    let records = vec![ProducerRecord::value("v")];
-    drop(is_send(kafka.send_async("events", "k", "v")));
-    drop(is_send(kafka.send_all_async("events", [("k", "v")])));
-    drop(is_send(kafka.send_records_async("events", records)));
+    lease(&builder().build(), |kafka| {
+        let records = vec![ProducerRecord::value("v")];
+        drop(is_send(kafka.nonblocking().send("events", "k", "v")));
+        drop(is_send(kafka.nonblocking().send_all("events", [("k", "v")])));
+        drop(is_send(kafka.nonblocking().send_all("events", records)));
+    });
 }

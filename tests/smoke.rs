@@ -28,7 +28,7 @@ fn names_and_consumers(topic_names: TopicNames, consumers: Consumers, kafka: Kaf
 #[tokio::test]
 async fn async_case(kafka: Kafka) {
     let consumer = kafka.consumer("events");
-    kafka.send_async("events", "k", "v").await;
-    assert_eq!(consumer.recv_async().await.text(), "v");
+    kafka.nonblocking().send("events", "k", "v").await.unwrap();
+    assert_eq!(consumer.nonblocking().recv().await.unwrap().text(), "v");
     assert!(consumer.drain().is_empty());
 }

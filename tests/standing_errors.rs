@@ -21,7 +21,7 @@ fn embedded() -> Harness {
 
 /// Waits until the clients of the crate have found their broker again.
 fn is_back(kafka: &rstest_kafka::Kafka) {
-    assert!(comes_true(|| kafka.try_topic("back").is_ok() && kafka.try_send("back", "k", "v").is_ok()));
+    assert!(comes_true(|| kafka.checked().topic("back").is_ok() && kafka.checked().send("back", "k", "v").is_ok()));
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_consumers_error_that_is_over_is_not_named() {
     lease(&embedded(), |kafka| {
         let faults = kafka.faults();
         let (events, consumer) = (kafka.topic("events"), kafka.consumer("events"));
-        consumer.pause(&consumer.assignment().unwrap()).unwrap();
+        consumer.client().pause(&consumer.client().assignment().unwrap()).unwrap();
         kafka.send(&events, "k", "v");
         let failure = || consumer.within(Duration::from_millis(200)).recv().unwrap_err().to_string();
         faults.broker_down(1);
@@ -60,7 +60,7 @@ fn an_error_of_the_connection_that_is_over_is_not_the_cause_of_a_refusal() {
         faults.broker_up(1);
         is_back(&kafka);
         faults.fail_next(Request::CreateTopics, 1_000_000, ErrorCode::RequestTimedOut);
-        let refused = code(kafka.try_topic("refused").unwrap_err());
+        let refused = code(kafka.checked().topic("refused").unwrap_err());
         // The broker's answer, or that the last question of many came too late for one.
         let now = [Some(RDKafkaErrorCode::RequestTimedOut), Some(RDKafkaErrorCode::OperationTimedOut)];
         assert!(now.contains(&refused), "{refused:?}");
@@ -73,7 +73,7 @@ fn a_producers_error_that_is_over_is_not_named() {
     lease(&embedded(), |kafka| {
         let faults = kafka.faults();
         let events = kafka.topic("events");
-        let failure = || kafka.try_send(&events, "k", "v").unwrap_err().to_string();
+        let failure = || kafka.checked().send(&events, "k", "v").unwrap_err().to_string();
         faults.broker_down(1);
         assert!(comes_true(|| failure().contains("(last: ")), "{}", failure());
         faults.broker_up(1);

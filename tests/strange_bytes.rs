@@ -28,6 +28,6 @@ fn a_headers_name_is_shown_escaped(kafka: Kafka, #[case] name: &[u8], #[case] sh
     assert_eq!(record.header(&headers[0].0), Some(&b"a1"[..]));
     let debug = format!("{record:?}");
     assert!(debug.ends_with(&format!(r#" value "v" {shown}="a1""#)), "{debug}");
-    let refused = consumer.try_assert_empty().unwrap_err().to_string();
+    let refused = consumer.checked().assert_empty().unwrap_err().to_string();
     assert!(refused.contains(&format!(r#"{shown}="a1""#)), "{refused}");
 }

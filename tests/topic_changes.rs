@@ -94,7 +94,7 @@ fn is_created_again<T: std::fmt::Debug>(outcome: Result<T, Error>) {
 }
 
 fn drained_async(consumer: &PooledConsumer) -> Vec<String> {
-    sorted(&wait(consumer.drain_async()))
+    sorted(&wait(consumer.nonblocking().drain()).unwrap())
 }
 
 #[rstest]
@@ -117,7 +117,7 @@ fn a_consumer_sees_the_partitions_that_were_added(#[case] has_read: bool) {
         }
         grow(&kafka, &events, 4);
         write(&kafka, &events, 3, 1);
-        let error = before.try_assert_empty().unwrap_err();
+        let error = before.checked().assert_empty().unwrap_err();
         assert!(matches!(&error, Error::NotEmpty { records, .. } if records.len() == 1), "{error}");
         let [received, drained, drained_late] = others;
         assert_eq!(received.recv().text(), "new 0");
@@ -141,7 +141,7 @@ fn a_record_is_sent_to_a_partition_that_was_added() {
         put(&kafka, &events, 1, "before");
         grow(&kafka, &events, 4);
         assert_eq!(put(&kafka, &events, 3, "after"), 0);
-        let error = kafka.try_send_record(&events, ProducerRecord::value("no such").partition(4)).unwrap_err();
+        let error = kafka.checked().send_record(&events, ProducerRecord::value("no such").partition(4)).unwrap_err();
         assert!(error.to_string().contains("the topic has no partition 4"), "{error}");
     });
 }
@@ -173,7 +173,9 @@ fn a_group_is_waited_for_on_the_partitions_that_were_added() {
         assert_eq!(after.committed(&events, 3), Some(0), "what was written before the group is still this test's");
         for group in [group, after] {
             assert_eq!(group.lag(), 1);
-            for outcome in [group.try_wait_until_consumed(), group.try_wait_until_consumed_past(&events, 3, 0)] {
+            for outcome in
+                [group.checked().wait_until_consumed(), group.checked().wait_until_consumed_past(&events, 3, 0)]
+            {
                 let error = outcome.unwrap_err();
                 assert!(
                     matches!(&error, Error::Lag(lag) if lag.partitions.iter().any(|of| of.partition == 3)),
@@ -189,7 +191,7 @@ fn a_group_is_waited_for_on_the_partitions_that_were_added() {
             group.wait_until_consumed();
             group.wait_until_consumed_past(&events, 3, 0);
             assert_eq!(group.lag(), 0);
-            let error = group.try_wait_until_consumed_past(&events, 4, 0).unwrap_err();
+            let error = group.checked().wait_until_consumed_past(&events, 4, 0).unwrap_err();
             assert!(error.to_string().contains("has no partition 4"), "{error}");
         }
     });
@@ -215,7 +217,7 @@ fn the_next_test_sees_its_own_records_on_a_topic_that_grew() {
             let of_test = written.get(&partition).copied().unwrap_or(0);
             assert_eq!(events.fence(partition), group.committed(events, partition).unwrap());
             let end = events.fence(partition) + of_test;
-            group.try_committed(events, partition).unwrap();
+            group.checked().committed(events, partition).unwrap();
             // Its client learns of the leader of an added partition a moment later.
             let watermarks = || consumer.client().fetch_watermarks(events, partition, LONG);
             eventually(|| watermarks().is_ok());
@@ -266,15 +268,15 @@ fn a_topic_that_was_created_again_is_an_error_to_who_has_read_it(#[case] records
         let expected: Vec<_> = (0..records).map(|n| format!("new {n}")).collect();
         assert_eq!(sorted(&kafka.consumer(&events).drain()), expected);
         let [drained, empty, drained_async, received, streamed] = consumers;
-        is_created_again(drained.try_drain());
-        is_created_again(drained.try_drain());
-        is_created_again(empty.try_assert_empty());
-        is_created_again(wait(drained_async.try_drain_async()));
-        is_created_again(received.try_recv());
-        is_created_again(wait(streamed.try_recv_n_async(2)));
-        is_created_again(group.try_lag());
-        is_created_again(group.try_wait_until_consumed());
-        is_created_again(group.try_wait_until_consumed_past(&events, 0, 0));
+        is_created_again(drained.checked().drain());
+        is_created_again(drained.checked().drain());
+        is_created_again(empty.checked().assert_empty());
+        is_created_again(wait(drained_async.nonblocking().drain()));
+        is_created_again(received.checked().recv());
+        is_created_again(wait(streamed.nonblocking().recv_n(2)));
+        is_created_again(group.checked().lag());
+        is_created_again(group.checked().wait_until_consumed());
+        is_created_again(group.checked().wait_until_consumed_past(&events, 0, 0));
         // Nothing of the topic before was missed by who has not read of it.
         let [drained, received, received_async] = unread;
         // A client that has not yet learned of it may still give out what it had fetched of the one before, and fail then.
@@ -283,7 +285,7 @@ fn a_topic_that_was_created_again_is_an_error_to_who_has_read_it(#[case] records
         }
         assert_eq!(sorted(&drained.drain()), expected);
         assert_eq!(sorted(&received.recv_n(records)), expected);
-        assert_eq!(sorted(&wait(received_async.recv_n_async(records))), expected);
+        assert_eq!(sorted(&wait(received_async.nonblocking().recv_n(records)).unwrap()), expected);
         let after = kafka.group("after", [&events]);
         assert_eq!((after.committed(&events, 0), after.lag()), (Some(0), records as i64));
     });
@@ -347,7 +349,7 @@ fn reading_goes_on_at_the_first_record_that_was_not_deleted() {
         assert_eq!(received.recv().text(), "6");
         received.assert_empty();
         assert_eq!(sorted(&drained.drain()), ["6"]);
-        assert_eq!(sorted(&wait(drained_async.drain_async())), ["6"]);
+        assert_eq!(sorted(&wait(drained_async.nonblocking().drain()).unwrap()), ["6"]);
         assert_eq!(sorted(&kept.recv_n(1)), ["6"]);
         kafka.send(&events, "k", "7");
         delete_records(&kafka, &events, 7);
@@ -393,7 +395,7 @@ fn what_a_test_assigns_beside_is_received_and_not_counted(#[case] beyond: bool) 
             list
         };
         let consumer = kafka.consumer(&events);
-        consumer.assign(&assigned(&[(&events, 0), (&wide, of_other)])).unwrap();
+        consumer.client().assign(&assigned(&[(&events, 0), (&wide, of_other)])).unwrap();
         for n in 0..3 {
             put(&kafka, &wide, of_other, &format!("beside {n}"));
         }
@@ -423,14 +425,14 @@ fn the_end_of_a_topic_that_was_assigned_beside_is_not_the_consumers() {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&other, 0, Offset::Beginning).unwrap();
         list.add_partition_offset(&events, 0, Offset::Beginning).unwrap();
-        consumer.assign(&list).unwrap();
+        consumer.client().assign(&list).unwrap();
         // It fetches nothing of its own topic, and comes to the end of the other one.
         let mut own = TopicPartitionList::new();
         own.add_partition(&events, 0);
-        consumer.pause(&own).unwrap();
+        consumer.client().pause(&own).unwrap();
         put(&kafka, &other, 0, "beside");
         put(&kafka, &events, 0, "unread");
-        let error = consumer.try_assert_empty().unwrap_err();
+        let error = consumer.checked().assert_empty().unwrap_err();
         assert!(matches!(error, Error::Timeout(_)), "{error}");
     });
 }
@@ -451,7 +453,7 @@ fn a_topic_that_a_test_has_deleted_does_not_come_back_by_a_send() {
         kafka.send(&events, "k", "before");
         delete(&kafka, &events);
         eventually(|| !exists(&kafka, &events));
-        kafka.try_send(&events, "k", "after").unwrap_err();
+        kafka.checked().send(&events, "k", "after").unwrap_err();
         assert!(!exists(&kafka, &events));
     });
 }

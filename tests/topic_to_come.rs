@@ -69,7 +69,9 @@ fn it_waits_while_the_topic_does_not_exist() {
         thread::scope(|scope| {
             // Both ways of waiting have begun, or begin, before there is a topic.
             let blocking = scope.spawn(|| one.recv().text().to_owned());
-            let matching = scope.spawn(|| common::cluster::wait(other.recv_matching_async(|_| true)).text().to_owned());
+            let matching = scope.spawn(|| {
+                common::cluster::wait(other.nonblocking().recv_matching(|_| true)).unwrap().text().to_owned()
+            });
             serve(&config, &audit, 1);
             assert_eq!([blocking.join().unwrap(), matching.join().unwrap()], ["0", "0"]);
         });
@@ -90,9 +92,9 @@ fn two_receives_at_once_share_what_comes() {
                 let audit = audit.clone();
                 move || serve(&config, &audit, 2)
             });
-            let (one, other) = tokio::join!(consumer.recv_async(), consumer.recv_async());
+            let (one, other) = tokio::join!(consumer.nonblocking().recv(), consumer.nonblocking().recv());
             served.await.unwrap();
-            [one, other]
+            [one.unwrap(), other.unwrap()]
         };
         assert_eq!(sorted(&common::cluster::wait(both)), ["0", "1"]);
         consumer.assert_empty();
@@ -106,17 +108,17 @@ fn of_a_topic_that_does_not_exist_nothing_is_asserted() {
     let harness = builder("to-come-nobody").timeout(Duration::from_millis(300)).build();
     lease(&harness, |kafka| {
         let consumer = kafka.consumer(kafka.topic_names().name("nobody"));
-        let timeout = consumer.try_recv().unwrap_err();
+        let timeout = consumer.checked().recv().unwrap_err();
         assert!(matches!(timeout, Error::Timeout(_)), "{timeout}");
         assert!(timeout.to_string().contains("the topic does not exist"), "{timeout}");
         let calm = Duration::from_millis(20);
         let asserted = [
-            consumer.try_assert_empty(),
-            consumer.try_drain().map(drop),
-            consumer.try_assert_no_more_within(calm),
-            common::cluster::wait(consumer.try_assert_empty_async()),
-            common::cluster::wait(consumer.try_drain_async()).map(drop),
-            common::cluster::wait(consumer.try_assert_no_more_within_async(calm)),
+            consumer.checked().assert_empty(),
+            consumer.checked().drain().map(drop),
+            consumer.checked().assert_no_more_within(calm),
+            common::cluster::wait(consumer.nonblocking().assert_empty()),
+            common::cluster::wait(consumer.nonblocking().drain()).map(drop),
+            common::cluster::wait(consumer.nonblocking().assert_no_more_within(calm)),
         ];
         for asserted in asserted {
             let error = asserted.unwrap_err().to_string();

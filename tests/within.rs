@@ -40,26 +40,26 @@ fn a_shorter_deadline_ends_each_wait() {
         assert_eq!(waited(soon.recv()), SHORT);
         assert_eq!(waited(soon.recv_n(2)), SHORT);
         assert_eq!(waited(soon.recv_matching(|_| true)), SHORT);
-        assert_eq!(waited(wait(soon.recv_async())), SHORT);
-        assert_eq!(waited(wait(soon.recv_n_async(2))), SHORT);
-        assert_eq!(waited(wait(soon.recv_matching_async(|_| true))), SHORT);
+        assert_eq!(waited(wait(soon.nonblocking().recv())), SHORT);
+        assert_eq!(waited(wait(soon.nonblocking().recv_n(2))), SHORT);
+        assert_eq!(waited(wait(soon.nonblocking().recv_matching(|_| true))), SHORT);
 
         let sent = kafka.send(&orders, "k", "v");
         let soon = group.within(SHORT);
         assert_eq!(waited(soon.wait_until_consumed()), SHORT);
         assert_eq!(waited(soon.wait_until_consumed_past(&orders, 0, sent.offset)), SHORT);
-        assert_eq!(waited(wait(soon.wait_until_consumed_async())), SHORT);
-        assert_eq!(waited(wait(soon.wait_until_consumed_past_async(&orders, 0, sent.offset))), SHORT);
+        assert_eq!(waited(wait(soon.nonblocking().wait_until_consumed())), SHORT);
+        assert_eq!(waited(wait(soon.nonblocking().wait_until_consumed_past(&orders, 0, sent.offset))), SHORT);
 
         // A paused consumer does not get to the end.
-        consumer.pause(&consumer.assignment().unwrap()).unwrap();
+        consumer.client().pause(&consumer.client().assignment().unwrap()).unwrap();
         let soon = consumer.within(SHORT);
         assert_eq!(waited(soon.drain()), SHORT);
         assert_eq!(waited(soon.assert_empty()), SHORT);
         assert_eq!(waited(soon.assert_no_more_within(SHORT)), SHORT);
-        assert_eq!(waited(wait(soon.drain_async())), SHORT);
-        assert_eq!(waited(wait(soon.assert_empty_async())), SHORT);
-        assert_eq!(waited(wait(soon.assert_no_more_within_async(SHORT))), SHORT);
+        assert_eq!(waited(wait(soon.nonblocking().drain())), SHORT);
+        assert_eq!(waited(wait(soon.nonblocking().assert_empty())), SHORT);
+        assert_eq!(waited(wait(soon.nonblocking().assert_no_more_within(SHORT))), SHORT);
     });
 }
 

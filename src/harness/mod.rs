@@ -115,9 +115,9 @@ impl Harness {
     /// async fn scenario(harness: &Harness, text: &str) {
     ///     let kafka = harness.detached_lease();
     ///     let consumer = kafka.consumer("events");
-    ///     kafka.send_async("events", "key", text).await;
-    ///     assert_eq!(consumer.recv_async().await.text(), text);
-    ///     consumer.assert_empty_async().await;
+    ///     kafka.nonblocking().send("events", "key", text).await.unwrap();
+    ///     assert_eq!(consumer.nonblocking().recv().await.unwrap().text(), text);
+    ///     consumer.nonblocking().assert_empty().await.unwrap();
     /// }
     ///
     /// # let harness = Harness::builder().embedded_brokers(1).build();

@@ -106,6 +106,13 @@ impl ProducerRecord {
     }
 }
 
+/// A record with a key and a value.
+impl<K: AsRef<[u8]>, V: AsRef<[u8]>> From<(K, V)> for ProducerRecord {
+    fn from((key, value): (K, V)) -> Self {
+        Self::new(key, value)
+    }
+}
+
 impl fmt::Debug for ProducerRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("key ")?;

@@ -47,6 +47,12 @@ impl Deadline {
     }
 }
 
+/// Whether the calls of a mode block the thread.
+pub trait Blocks {
+    /// Whether they do.
+    const BLOCKS: bool;
+}
+
 /// Where a call is made that blocks, and of which librdkafka has no other kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Calls {
@@ -57,6 +63,19 @@ pub(crate) enum Calls {
 }
 
 impl Calls {
+    /// Where the calls of a mode are made.
+    pub(crate) fn of<M: Blocks>() -> Self {
+        if M::BLOCKS { Self::OnThisThread } else { Self::OnAnotherThread }
+    }
+
+    /// The future's output, or `None` if the deadline passed first. It blocks this thread, or waits as a task.
+    pub(crate) async fn timeout<F: Future>(self, future: F, deadline: Deadline) -> Option<F::Output> {
+        match self {
+            Self::OnThisThread => block_on(future, deadline),
+            Self::OnAnotherThread => timeout(future, deadline).await,
+        }
+    }
+
     pub(crate) async fn run<T: Send + 'static>(self, call: impl FnOnce() -> T + Send + 'static) -> T {
         if self == Self::OnThisThread {
             return call();

@@ -21,7 +21,7 @@ pub fn exchange(kafka: &Kafka, test: &str, outcome: &str) {
             kafka.send(topic, "k", own.as_bytes());
         }
         for _ in 0..3 {
-            match consumer.try_recv() {
+            match consumer.checked().recv() {
                 Ok(message) => stale += usize::from(message.text() != own),
                 Err(_) => missed += 1,
             }

@@ -23,7 +23,7 @@ use crate::sync::wait::{self, Deadline};
 /// The rdkafka consumer that a [`PooledConsumer`](crate::PooledConsumer) derefs to.
 ///
 /// Its runtime is the crate's own, so that it outlives the tokio runtime of the test that made it.
-pub type PoolClient = StreamConsumer<ConsumerContext, ConsumerRuntime>;
+pub(crate) type PoolClient = StreamConsumer<ConsumerContext, ConsumerRuntime>;
 
 /// The context of a pooled consumer: it remembers the last error for the message of a timeout, and which topics it reads.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-pub use self::client::{ConsumerContext, ConsumerRuntime, PoolClient};
+pub(crate) use self::client::PoolClient;
 pub(crate) use self::client::{
     assign, close_all_at_exit, has_nothing_queued, is_or_was_member, make, make_idle, make_reader, positions,
 };

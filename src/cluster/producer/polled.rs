@@ -15,6 +15,7 @@ use rdkafka::bindings as rdsys;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use super::tasks;
+use crate::sync::wait::Calls;
 
 /// Waiter waits for something from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,15 @@ pub(crate) enum Waiter {
     Thread,
     /// A task, whose runtime may be busy with something that blocks.
     Task,
+}
+
+impl From<Calls> for Waiter {
+    fn from(calls: Calls) -> Self {
+        match calls {
+            Calls::OnThisThread => Self::Thread,
+            Calls::OnAnotherThread => Self::Task,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 
-use super::PooledConsumer;
+use super::LeasedConsumer;
 use crate::cluster::pool;
 use crate::model::error::{Error, Result};
 use crate::model::record::Record;
@@ -47,7 +47,7 @@ pub(super) enum Followed {
     Another,
 }
 
-impl PooledConsumer {
+impl LeasedConsumer {
     pub(super) fn is_of_topic(&self, record: &Record) -> bool {
         record.topic() == self.topic.name()
     }

@@ -1,68 +1,32 @@
 //! A consumer from the pool, as a test holds it.
 
 mod follow;
-#[cfg(feature = "json")]
-mod json;
-mod read;
-mod read_async;
 mod reading;
 mod timed_out;
 mod to_come;
-mod within;
+mod verbs;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
-use rdkafka::util::Timeout;
 use uuid::Uuid;
 
+pub use self::verbs::PooledConsumer;
 use crate::cluster::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
 use crate::cluster::process::PROCESS;
 use crate::lease::LeaseGuard;
 use crate::model::error::{Error, Result};
 use crate::model::record::Record;
-use crate::model::topic::TopicNow;
-use crate::model::topic::{Fence, Topic, TopicRef};
+use crate::model::topic::{Fence, Topic, TopicNow, TopicRef};
 
-/// A consumer of one topic, from the pool: connected, assigned to every partition, standing at the lease's fence.
-///
-/// It sees exactly what is written after the lease first learned the topic's name, also on partitions that are added later. A
-/// topic that was only named ([`TopicNames::name`](crate::TopicNames::name)) need not exist yet: receiving waits until the service has
-/// created it, and reads each partition from its beginning. If a topic is deleted and created again, a consumer that has not
-/// received anything yet reads the new one from its beginning; for any other it is an error. What was deleted from the beginning
-/// of a partition is passed over. One type for sync and async tests:
-/// [`recv`](Self::recv) in the one, [`recv_async`](Self::recv_async) in the other; it outlives the runtime of the test
-/// that made it. Derefs to rdkafka's [`StreamConsumer`](rdkafka::consumer::StreamConsumer) for everything else; whatever
-/// a test does to it, the next test gets it clean or gets another; if it was subscribed, another one in a new group.
-///
-/// Messages of one partition come in their order; between partitions there is none. Several consumers of one topic in
-/// one test each get every message.
-///
-/// Nothing is waited for longer than the configured timeout (`RSTEST_KAFKA_TIMEOUT_MS`, 5 s), or than
-/// [`within`](Self::within) allows. What was waited for in vain takes up to 2 s more, in which the broker is asked why.
-///
-/// ```
-/// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
-/// # let kafka = harness.lease();
-/// let consumer = kafka.consumer("events");
-/// kafka.send_all("events", [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]);
-///
-/// assert_eq!(consumer.recv().text(), "1");
-/// assert_eq!(consumer.recv_matching(|record| record.key() == Some(b"c")).text(), "3"); // keeps what it skips
-/// let rest: Vec<_> = consumer.drain().iter().map(|record| record.text().to_owned()).collect();
-/// assert_eq!(rest, ["2", "4"]);
-/// consumer.assert_empty();
-/// ```
-#[must_use = "a consumer that is dropped goes back to the pool"]
-pub struct PooledConsumer {
+/// A consumer that a lease has out of the pool. It goes back when the last handle is dropped.
+pub(crate) struct LeasedConsumer {
     /// Handed on when this is dropped, never dropped here: the last reference takes 100 ms to close, or for ever.
     client: ManuallyDrop<Arc<PoolClient>>,
     topic: Topic,
@@ -89,9 +53,9 @@ pub struct PooledConsumer {
     lease: LeaseGuard,
 }
 
-impl PooledConsumer {
+impl LeasedConsumer {
     /// From the pool, or a new one.
-    pub(crate) fn check_out(lease: LeaseGuard, topic: TopicRef) -> Result<Self> {
+    pub(crate) fn take(lease: LeaseGuard, topic: TopicRef) -> Result<Self> {
         let held = lease.lease();
         let topic = held.resolve(topic)?;
         let (cluster, deadline) = (held.cluster(), held.deadline());
@@ -139,31 +103,12 @@ impl PooledConsumer {
         Ok(made)
     }
 
-    /// The topic that it reads.
-    pub fn topic(&self) -> &Topic {
+    fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    /// As rdkafka's [`seek`](Consumer::seek), noted: a consumer that was sent elsewhere is not reused.
-    ///
-    /// # Errors
-    /// As rdkafka's.
-    pub fn seek<T: Into<Timeout>>(&self, topic: &str, partition: i32, offset: Offset, timeout: T) -> KafkaResult<()> {
-        self.sought.store(true, Ordering::Relaxed);
-        self.client.seek(topic, partition, offset, timeout)
-    }
-
-    /// As rdkafka's [`seek_partitions`](Consumer::seek_partitions), noted as [`seek`](Self::seek).
-    ///
-    /// # Errors
-    /// As rdkafka's.
-    pub fn seek_partitions<T: Into<Timeout>>(
-        &self,
-        topic_partition_list: TopicPartitionList,
-        timeout: T,
-    ) -> KafkaResult<TopicPartitionList> {
-        self.sought.store(true, Ordering::Relaxed);
-        self.client.seek_partitions(topic_partition_list, timeout)
+    fn timeout(&self) -> Duration {
+        self.lease.lease().harness().timeout()
     }
 
     fn assign(&self, starts: &[(i32, i64)]) -> Result<()> {
@@ -238,22 +183,7 @@ impl PooledConsumer {
     }
 }
 
-impl Deref for PooledConsumer {
-    type Target = PoolClient;
-
-    fn deref(&self) -> &PoolClient {
-        self.touched.store(true, Ordering::Relaxed);
-        &self.client
-    }
-}
-
-impl fmt::Debug for PooledConsumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PooledConsumer").field("topic", &self.topic).finish_non_exhaustive()
-    }
-}
-
-impl Drop for PooledConsumer {
+impl Drop for LeasedConsumer {
     fn drop(&mut self) {
         // First: a drop while unwinding is what shows the failure.
         let lease = self.lease.lease();

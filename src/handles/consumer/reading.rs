@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::PooledConsumer;
+use super::LeasedConsumer;
 use super::follow::{Followed, Looks};
 use crate::cluster::pool;
 use crate::model::error::codes::{is_passing, is_unknown_topic};
@@ -28,7 +28,7 @@ enum Event {
     Moved,
 }
 
-impl PooledConsumer {
+impl LeasedConsumer {
     /// Per partition what the client would give out next.
     pub(super) fn stands(&self) -> Vec<(i32, i64)> {
         pool::positions(&self.client, self.topic().name(), &self.starts())
@@ -101,13 +101,10 @@ impl PooledConsumer {
         }
     }
 
-    pub(super) fn timeout(&self) -> Duration {
-        self.lease.lease().harness().timeout()
-    }
-
-    /// Runs a reading on this thread; what it had read when it failed stays readable.
-    pub(super) fn block_on(
+    /// Runs a reading. Messages that it had read when it failed or was cancelled are returned by the next one.
+    async fn reading(
         &self,
+        calls: Calls,
         deadline: Deadline,
         expected: usize,
         reading: impl AsyncFnOnce(&mut Vec<Record>) -> Result<()>,
@@ -118,51 +115,72 @@ impl PooledConsumer {
             let mut reading = pin!(reading(&mut read.records));
             let mut looks = Looks::during(deadline.remaining());
             loop {
-                let outcome = wait::block_on(reading.as_mut(), looks.next(deadline));
-                if outcome.is_some() || deadline.has_passed() {
-                    break outcome;
-                }
-                self.look(self.ask_now()(deadline))?;
-            }
-        };
-        let received = read.records.len();
-        outcome.unwrap_or_else(|| Err(self.timed_out(deadline, expected, received, in_tokio())))?;
-        Ok(read.take())
-    }
-
-    /// What came of the topic during a wait; that the broker does not tell is for the end of the wait to say.
-    fn look(&self, now: Result<TopicNow>) -> Result<()> {
-        now.map_or(Ok(()), |now| self.follow(&now).map(drop))
-    }
-
-    /// Runs a reading; what it had read when it failed or was cancelled stays readable.
-    pub(super) async fn reading(
-        &self,
-        deadline: Deadline,
-        expected: usize,
-        reading: impl AsyncFnOnce(&mut Vec<Record>) -> Result<()>,
-    ) -> Result<Vec<Record>> {
-        let _waiting = self.lease.lease().waiting();
-        let mut read = Unread::new(self);
-        let outcome = {
-            let mut reading = pin!(reading(&mut read.records));
-            let mut looks = Looks::during(deadline.remaining());
-            loop {
-                let outcome = wait::timeout(reading.as_mut(), looks.next(deadline)).await;
+                let outcome = calls.timeout(reading.as_mut(), looks.next(deadline)).await;
                 if outcome.is_some() || deadline.has_passed() {
                     break outcome;
                 }
                 let ask = self.ask_now();
-                self.look(Calls::OnAnotherThread.run(move || ask(deadline)).await)?;
+                self.look(calls.run(move || ask(deadline)).await)?;
             }
         };
         match outcome {
             Some(outcome) => outcome?,
-            None => {
-                return Err(self.timed_out_async(deadline, expected, read.records.len(), Calls::OnAnotherThread).await);
-            }
+            None => return Err(self.timed_out(calls, deadline, expected, read.records.len()).await),
         }
         Ok(read.take())
+    }
+
+    /// What became of the topic during a wait. If the broker does not say, the end of the wait reports that.
+    fn look(&self, now: Result<TopicNow>) -> Result<()> {
+        now.map_or(Ok(()), |now| self.follow(&now).map(drop))
+    }
+
+    pub(super) async fn recv_n(&self, calls: Calls, deadline: Deadline, n: usize) -> Result<Vec<Record>> {
+        self.reading(calls, deadline, n, async |read: &mut Vec<Record>| self.fill(read, n).await).await
+    }
+
+    pub(super) async fn recv_matching(
+        &self,
+        calls: Calls,
+        deadline: Deadline,
+        mut matches: impl FnMut(&Record) -> bool + Send,
+    ) -> Result<Record> {
+        if let Some(record) = self.take_ahead(&mut matches) {
+            return Ok(record);
+        }
+        // The messages that were read ahead do not match; new messages are put behind them.
+        let finding = async |read: &mut Vec<Record>| self.find(read, matches).await;
+        self.reading(calls, deadline, 1, finding).await.and_then(only)
+    }
+
+    /// Also returns the end offsets up to which it has read.
+    pub(super) async fn drain(&self, calls: Calls, deadline: Deadline) -> Result<(Vec<Record>, Vec<i64>)> {
+        self.must_have_topic(calls, deadline).await?;
+        let (stands, ask) = (self.stands(), self.ask_now());
+        let now = calls.run(move || ask(deadline)).await?;
+        let ends = self.ends_of(now, &stands)?;
+        let records =
+            self.reading(calls, deadline, 0, async |read: &mut Vec<Record>| self.read_to(&ends, read).await).await?;
+        Ok((records, ends))
+    }
+
+    pub(super) async fn assert_empty(&self, calls: Calls, deadline: Deadline) -> Result<()> {
+        let (records, ends) = self.drain(calls, deadline).await?;
+        self.none_of(records)?;
+        if !self.has_skipped_to(&ends) {
+            return Ok(());
+        }
+        let asked = calls.run(self.ask_all_ends()).await;
+        self.check_decided(asked, &ends, deadline)
+    }
+
+    /// Waits for a message that arrives within the duration, and puts it back: the assertion that follows shows it among the others.
+    pub(super) async fn put_back_next_within(&self, calls: Calls, duration: Duration) -> Result<()> {
+        let _waiting = self.lease.lease().waiting();
+        if let Some(next) = calls.timeout(self.next_record(), Deadline::after(duration)).await {
+            self.ahead().push_front(next?);
+        }
+        Ok(())
     }
 
     pub(super) async fn fill(&self, read: &mut Vec<Record>, n: usize) -> Result<()> {
@@ -308,12 +326,12 @@ impl PooledConsumer {
 
 /// Records on their way to the test: dropped before they are taken, they go back to where the next receive finds them.
 pub(super) struct Unread<'a> {
-    consumer: &'a PooledConsumer,
+    consumer: &'a LeasedConsumer,
     pub(super) records: Vec<Record>,
 }
 
 impl<'a> Unread<'a> {
-    pub(super) fn new(consumer: &'a PooledConsumer) -> Self {
+    pub(super) fn new(consumer: &'a LeasedConsumer) -> Self {
         Self { consumer, records: Vec::new() }
     }
 
@@ -336,16 +354,4 @@ impl Drop for Unread<'_> {
 
 pub(super) fn only(mut records: Vec<Record>) -> Result<Record> {
     records.pop().ok_or_else(|| Error::misuse("a receive ended without a message; this is a bug of rstest-kafka"))
-}
-
-/// Whether this thread belongs to a tokio runtime, whose tasks a blocking call may keep from running.
-pub(super) fn in_tokio() -> bool {
-    #[cfg(feature = "tokio")]
-    {
-        tokio::runtime::Handle::try_current().is_ok()
-    }
-    #[cfg(not(feature = "tokio"))]
-    {
-        false
-    }
 }

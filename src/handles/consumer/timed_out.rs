@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::PooledConsumer;
+use super::LeasedConsumer;
 use crate::model::error::{Error, PartitionState, ReceiveTimeout, Result};
 use crate::model::topic::TopicNow;
 use crate::sync::wait::{Calls, Deadline};
@@ -35,27 +35,11 @@ fn behind(stands: &[(i32, i64)], ends: &[i64]) -> impl Iterator<Item = (i32, i64
     stands.iter().filter_map(move |(partition, at)| Some((*partition, end_of(*partition).filter(|end| at < end)?)))
 }
 
-impl PooledConsumer {
-    pub(super) fn timed_out(
-        &self,
-        deadline: Deadline,
-        expected: usize,
-        received: usize,
-        blocked_runtime: bool,
-    ) -> Error {
-        let ends = self.ask_all_ends()();
-        self.timed_out_at(ends, deadline, expected, received, blocked_runtime)
-    }
-
-    pub(super) async fn timed_out_async(
-        &self,
-        deadline: Deadline,
-        expected: usize,
-        received: usize,
-        calls: Calls,
-    ) -> Error {
+impl LeasedConsumer {
+    pub(super) async fn timed_out(&self, calls: Calls, deadline: Deadline, expected: usize, received: usize) -> Error {
         let ends = calls.run(self.ask_all_ends()).await;
-        self.timed_out_at(ends, deadline, expected, received, false)
+        let blocked_runtime = calls == Calls::OnThisThread && in_tokio();
+        self.timed_out_at(ends, deadline, expected, received, blocked_runtime)
     }
 
     /// Whether there are offsets before these ends that were read past without a message: what a transaction has aborted, its
@@ -157,5 +141,17 @@ impl PooledConsumer {
             return None;
         }
         self.client.context().errors().last().map(|(error, reason)| format!("{error} ({reason})"))
+    }
+}
+
+/// Whether this thread belongs to a tokio runtime, whose tasks a blocking call may keep from running.
+fn in_tokio() -> bool {
+    #[cfg(feature = "tokio")]
+    {
+        tokio::runtime::Handle::try_current().is_ok()
+    }
+    #[cfg(not(feature = "tokio"))]
+    {
+        false
     }
 }

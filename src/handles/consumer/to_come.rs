@@ -7,7 +7,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 
-use super::PooledConsumer;
+use super::LeasedConsumer;
 use crate::model::error::{Error, Result};
 use crate::sync::wait::{Calls, Deadline};
 
@@ -15,7 +15,7 @@ use crate::sync::wait::{Calls, Deadline};
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-impl PooledConsumer {
+impl LeasedConsumer {
     /// Whether the topic existed when it was last looked for; until then the consumer is assigned to nothing, unless the
     /// test has assigned or subscribed it itself.
     fn has_topic(&self) -> bool {

@@ -1,31 +1,28 @@
 //! The group of a service under test: fenced, so that the service sees exactly this test's messages.
 
+mod fenced;
 mod questions;
 mod waiting;
-mod within;
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
-use self::questions::Questions;
-use crate::broker::PartitionOffset;
-use crate::handles::within::Within;
-use crate::lease::LeaseGuard;
-use crate::model::error::{Error, OrRaise, Result};
+pub(crate) use self::fenced::FencedGroup;
+use self::waiting::Waiting;
+use crate::handles::mode::{Checked, Mode, Nonblocking, Panics};
 use crate::model::topic::Topic;
+use crate::sync::wait::{Calls, Deadline};
 
 /// A group id for the service under test, whose committed offsets are the lease's fences.
 ///
-/// A consumer that joins it starts at the fence of each of its topics, with any `auto.offset.reset`, with the classic and
-/// the KIP-848 protocol, in this process or in another one, also on a topic full of old messages. Derefs to the group id.
-/// Deleted when its lease is over and it has no members any more, at the latest at exit.
+/// A consumer that joins the group starts at the fence of each of its topics: with any `auto.offset.reset`, with the classic and the
+/// KIP-848 protocol, in this process or in another one, and on a topic full of old messages. The group derefs to its id. It is
+/// deleted when its lease is over and it has no members, and at the latest at exit.
 ///
-/// A topic that was only named and does not exist yet takes no commit, so that there `auto.offset.reset` decides: with
-/// `earliest` the service sees all of it.
+/// A topic that was only named and does not exist yet accepts no commit. There `auto.offset.reset` decides: with `earliest` the
+/// service sees every message.
 ///
 /// ```
 /// use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
@@ -36,7 +33,7 @@ use crate::model::topic::Topic;
 /// let group = kafka.group("billing", [&orders]);
 /// kafka.send(&orders, "k", "v");
 ///
-/// // The service under test: it joins the group by its id, and commits what it has worked off.
+/// // The service under test joins the group by its id, and commits what it has processed.
 /// let service: BaseConsumer = kafka.consumer_config(&group).create().unwrap();
 /// service.subscribe(&[&orders]).unwrap();
 /// while service.poll(std::time::Duration::from_secs(5)).is_none() {}
@@ -48,206 +45,33 @@ use crate::model::topic::Topic;
 /// ```
 #[must_use = "a group is for the service under test"]
 #[derive(Clone)]
-pub struct Group {
-    parts: Arc<GroupParts>,
-    lease: LeaseGuard,
+pub struct Group<M: Mode = Panics> {
+    fenced: FencedGroup,
+    /// `None`: the configured timeout.
+    timeout: Option<Duration>,
+    mode: PhantomData<M>,
 }
 
-pub(crate) struct GroupParts {
-    id: String,
-    topics: Vec<Topic>,
-    /// Of each, which of those that had its name the group was made for; `None`: it did not exist then.
-    ids: Vec<Option<Uuid>>,
-}
-
-impl Group {
-    /// Makes the group by committing the fences: one request, on the connection that all groups share.
-    pub(crate) fn make(lease: LeaseGuard, name: &str, topics: Vec<Topic>) -> Result<Self> {
-        let held = lease.lease();
-        let (cluster, deadline) = (held.cluster(), held.deadline());
-        let id = held.names().service_group(name, cluster.next_group())?;
-        if topics.is_empty() {
-            return Err(Error::misuse(format!(
-                "group {name:?} was asked for without a topic: name those that it reads"
-            )));
-        }
-        let control = cluster.broker().control();
-        let (mut fences, mut ids) = (Vec::new(), Vec::with_capacity(topics.len()));
-        for topic in &topics {
-            // One that was only named and does not exist has nothing old in it, and takes no commit.
-            let now = control.topic_now(topic.name(), deadline)?;
-            ids.push(now.as_ref().map(|now| now.id));
-            let starts = now.map(|now| topic.0.fence.on(&now)).unwrap_or_default();
-            fences.extend((0..).zip(starts).map(|(partition, offset)| PartitionOffset {
-                topic: topic.name().to_owned(),
-                partition,
-                offset: Some(offset),
-            }));
-        }
-        cluster.record_group(&id)?;
-        held.note_group(&id, &topics);
-        if !fences.is_empty() {
-            control.commit_for(&id, &fences, deadline)?;
-        }
-        held.got_group(name);
-        Ok(Self { parts: Arc::new(GroupParts { id, topics, ids }), lease })
+impl<M: Mode> Group<M> {
+    pub(crate) fn new(fenced: FencedGroup) -> Self {
+        Self { fenced, timeout: None, mode: PhantomData }
     }
 
-    /// The group id.
-    pub fn id(&self) -> &str {
-        &self.parts.id
+    fn in_mode<N: Mode>(&self, timeout: Option<Duration>) -> Group<N> {
+        Group { fenced: self.fenced.clone(), timeout, mode: PhantomData }
     }
 
-    /// The topics whose fences it has.
-    pub fn topics(&self) -> &[Topic] {
-        &self.parts.topics
+    /// Returns the same group with calls that return a `Result`.
+    pub fn checked(&self) -> Group<Checked> {
+        self.in_mode(self.timeout)
     }
 
-    /// What it has committed on a partition: the fence, until the service commits; `None` where it has nothing.
-    ///
-    /// # Panics
-    /// When the broker does not tell; [`try_committed`](Self::try_committed) returns that as an error.
-    #[track_caller]
-    pub fn committed(&self, topic: &Topic, partition: i32) -> Option<i64> {
-        self.try_committed(topic, partition).or_raise()
+    /// Returns the same group with calls that return a future, for async tests.
+    pub fn nonblocking(&self) -> Group<Nonblocking> {
+        self.in_mode(self.timeout)
     }
 
-    /// As [`committed`](Self::committed).
-    ///
-    /// # Errors
-    /// [`Error::Broker`] or [`Error::Unreachable`] when the broker does not tell.
-    pub fn try_committed(&self, topic: &Topic, partition: i32) -> Result<Option<i64>> {
-        self.usually().committed(topic, partition)
-    }
-
-    /// As [`committed`](Self::committed), without blocking the thread; on any runtime.
-    ///
-    /// # Panics
-    /// As [`committed`](Self::committed), at no particular place: a panic in an async function has no caller to name.
-    pub async fn committed_async(&self, topic: &Topic, partition: i32) -> Option<i64> {
-        self.try_committed_async(topic, partition).await.or_raise()
-    }
-
-    /// As [`committed_async`](Self::committed_async).
-    ///
-    /// # Errors
-    /// As [`try_committed`](Self::try_committed).
-    pub async fn try_committed_async(&self, topic: &Topic, partition: i32) -> Result<Option<i64>> {
-        self.usually().committed_async(topic, partition).await
-    }
-
-    /// How many offsets it is behind the ends of its topics, over all partitions.
-    ///
-    /// As in Kafka's own tools these are offsets, not messages: the marker of a transaction counts as one.
-    ///
-    /// # Panics
-    /// When the broker does not tell; [`try_lag`](Self::try_lag) returns that as an error.
-    #[track_caller]
-    pub fn lag(&self) -> i64 {
-        self.try_lag().or_raise()
-    }
-
-    /// As [`lag`](Self::lag).
-    ///
-    /// # Errors
-    /// [`Error::Broker`] or [`Error::Unreachable`] when the broker does not tell.
-    pub fn try_lag(&self) -> Result<i64> {
-        self.usually().lag()
-    }
-
-    /// As [`lag`](Self::lag), without blocking the thread.
-    ///
-    /// # Panics
-    /// As [`lag`](Self::lag).
-    pub async fn lag_async(&self) -> i64 {
-        self.try_lag_async().await.or_raise()
-    }
-
-    /// As [`lag_async`](Self::lag_async).
-    ///
-    /// # Errors
-    /// As [`try_lag`](Self::try_lag).
-    pub async fn try_lag_async(&self) -> Result<i64> {
-        self.usually().lag_async().await
-    }
-
-    /// Waits until its committed offsets have reached the ends that its topics have now.
-    ///
-    /// Offsets at the end that hold nothing for a reader, such as a transaction's marker, are not waited for.
-    ///
-    /// # Panics
-    /// When the configured timeout passes first: with the lag of each partition, the group's state and, where the broker
-    /// tells them, its members. [`try_wait_until_consumed`](Self::try_wait_until_consumed) returns that as an error.
-    #[track_caller]
-    pub fn wait_until_consumed(&self) {
-        self.try_wait_until_consumed().or_raise();
-    }
-
-    /// As [`wait_until_consumed`](Self::wait_until_consumed).
-    ///
-    /// # Errors
-    /// [`Error::Lag`] when the timeout passes first; [`Error::Broker`] or [`Error::Unreachable`] when the broker does not
-    /// tell, [`Error::Misuse`] when a topic is gone.
-    pub fn try_wait_until_consumed(&self) -> Result<()> {
-        self.usually().wait_until_consumed()
-    }
-
-    /// Waits until it has committed past the message at `offset`, such as one that [`Kafka::send`](crate::Kafka::send)
-    /// returned; also where that is still to be written.
-    ///
-    /// # Panics
-    /// As [`wait_until_consumed`](Self::wait_until_consumed).
-    #[track_caller]
-    pub fn wait_until_consumed_past(&self, topic: &Topic, partition: i32, offset: i64) {
-        self.try_wait_until_consumed_past(topic, partition, offset).or_raise();
-    }
-
-    /// As [`wait_until_consumed_past`](Self::wait_until_consumed_past).
-    ///
-    /// # Errors
-    /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed); [`Error::Misuse`] for a topic that the group does not
-    /// read, or a partition that the topic does not have.
-    pub fn try_wait_until_consumed_past(&self, topic: &Topic, partition: i32, offset: i64) -> Result<()> {
-        self.usually().wait_until_consumed_past(topic, partition, offset)
-    }
-
-    /// As [`wait_until_consumed`](Self::wait_until_consumed), without blocking the thread; on any runtime.
-    ///
-    /// # Panics
-    /// As [`wait_until_consumed`](Self::wait_until_consumed).
-    pub async fn wait_until_consumed_async(&self) {
-        self.try_wait_until_consumed_async().await.or_raise();
-    }
-
-    /// As [`wait_until_consumed_async`](Self::wait_until_consumed_async).
-    ///
-    /// # Errors
-    /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed).
-    pub async fn try_wait_until_consumed_async(&self) -> Result<()> {
-        self.usually().wait_until_consumed_async().await
-    }
-
-    /// As [`wait_until_consumed_past`](Self::wait_until_consumed_past), without blocking the thread.
-    ///
-    /// # Panics
-    /// As [`wait_until_consumed`](Self::wait_until_consumed).
-    pub async fn wait_until_consumed_past_async(&self, topic: &Topic, partition: i32, offset: i64) {
-        self.try_wait_until_consumed_past_async(topic, partition, offset).await.or_raise();
-    }
-
-    /// As [`wait_until_consumed_past_async`](Self::wait_until_consumed_past_async).
-    ///
-    /// # Errors
-    /// As [`try_wait_until_consumed`](Self::try_wait_until_consumed).
-    pub async fn try_wait_until_consumed_past_async(&self, topic: &Topic, partition: i32, offset: i64) -> Result<()> {
-        self.usually().wait_until_consumed_past_async(topic, partition, offset).await
-    }
-
-    fn questions(&self) -> Questions {
-        Questions::of(Arc::clone(self.lease.lease().cluster()), Arc::clone(&self.parts))
-    }
-
-    /// All that waits, with this deadline in place of the configured one, and as a `Result`.
+    /// Returns the same group with another deadline than the configured one. Each call has the whole time for itself.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -256,17 +80,85 @@ impl Group {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn within(&self, timeout: Duration) -> Within<'_, Self> {
-        Within { of: self, timeout }
+    pub fn within(&self, timeout: Duration) -> Group<M::Fallible> {
+        self.in_mode(Some(timeout))
     }
 
-    /// With the configured timeout.
-    fn usually(&self) -> Within<'_, Self> {
-        self.within(self.lease.lease().harness().timeout())
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.timeout.unwrap_or_else(|| self.fenced.timeout()))
+    }
+
+    /// Returns the group id.
+    pub fn id(&self) -> &str {
+        self.fenced.id()
+    }
+
+    /// Returns the topics that the group was created for.
+    pub fn topics(&self) -> &[Topic] {
+        self.fenced.topics()
+    }
+
+    /// Returns the committed offset of a partition: the fence, until the service commits. `None` if nothing is committed.
+    ///
+    /// # Errors
+    /// [`Error::Broker`](crate::Error::Broker) or [`Error::Unreachable`](crate::Error::Unreachable) if the broker does not report
+    /// the offset.
+    #[track_caller]
+    pub fn committed(&self, topic: &Topic, partition: i32) -> M::Wait<'static, Option<i64>> {
+        let (group, topic) = (self.in_mode::<M>(self.timeout), topic.clone());
+        M::wait(async move {
+            let (questions, deadline) = (group.fenced.questions(), group.deadline());
+            Calls::of::<M>().run(move || questions.committed(&topic, partition, deadline)).await
+        })
+    }
+
+    /// Returns by how many offsets the group is behind the end offsets of its topics, over all partitions.
+    ///
+    /// As in Kafka's own tools these are offsets, not messages: the marker of a transaction counts as one.
+    ///
+    /// # Errors
+    /// [`Error::Broker`](crate::Error::Broker) or [`Error::Unreachable`](crate::Error::Unreachable) if the broker does not report
+    /// the offsets, [`Error::Misuse`](crate::Error::Misuse) if a topic was deleted.
+    #[track_caller]
+    pub fn lag(&self) -> M::Wait<'static, i64> {
+        let group = self.in_mode::<M>(self.timeout);
+        M::wait(async move {
+            let (questions, deadline) = (group.fenced.questions(), group.deadline());
+            Calls::of::<M>().run(move || questions.lag(deadline)).await
+        })
+    }
+
+    /// Waits until the committed offsets of the group have reached the end offsets that its topics have at the time of the call.
+    ///
+    /// Offsets at the end that contain nothing for a reader, such as the marker of a transaction, are not waited for.
+    ///
+    /// # Errors
+    /// [`Error::Lag`](crate::Error::Lag) if the timeout passes first: with the lag of each partition, the state of the group and its
+    /// members. [`Error::Broker`](crate::Error::Broker) or [`Error::Unreachable`](crate::Error::Unreachable) if the broker does not
+    /// report the offsets, [`Error::Misuse`](crate::Error::Misuse) if a topic was deleted.
+    #[track_caller]
+    pub fn wait_until_consumed(&self) -> M::Wait<'static, ()> {
+        let group = self.in_mode::<M>(self.timeout);
+        M::wait(async move { Waiting::to_the_end(&group.fenced, group.deadline(), Calls::of::<M>()).await })
+    }
+
+    /// Waits until the group has committed past the message at `offset`, for example one that
+    /// [`Kafka::send`](crate::Kafka::send) returned. The message need not be written yet.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`](crate::Error::Misuse) if the group was not created for the topic, or the topic does not have the
+    /// partition. Otherwise the same as [`wait_until_consumed`](Self::wait_until_consumed).
+    #[track_caller]
+    pub fn wait_until_consumed_past(&self, topic: &Topic, partition: i32, offset: i64) -> M::Wait<'static, ()> {
+        let (group, topic) = (self.in_mode::<M>(self.timeout), topic.clone());
+        M::wait(async move {
+            let message = (&topic, partition, offset);
+            Waiting::past(&group.fenced, message, group.deadline(), Calls::of::<M>()).await
+        })
     }
 }
 
-impl Deref for Group {
+impl<M: Mode> Deref for Group<M> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -274,19 +166,19 @@ impl Deref for Group {
     }
 }
 
-impl AsRef<str> for Group {
+impl<M: Mode> AsRef<str> for Group<M> {
     fn as_ref(&self) -> &str {
         self.id()
     }
 }
 
-impl fmt::Display for Group {
+impl<M: Mode> fmt::Display for Group<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id())
     }
 }
 
-impl fmt::Debug for Group {
+impl<M: Mode> fmt::Debug for Group<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").field("id", &self.id()).field("topics", &self.topics()).finish_non_exhaustive()
     }

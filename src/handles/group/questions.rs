@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::GroupParts;
+use super::fenced::GroupParts;
 use crate::broker::{Control, PartitionOffset};
 use crate::cluster::Cluster;
 use crate::model::error::{Error, GroupLag, LaggingPartition, Result};

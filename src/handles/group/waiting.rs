@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Group;
+use super::fenced::FencedGroup;
 use super::questions::Questions;
 use crate::broker::PartitionOffset;
-use crate::handles::consumer::PooledConsumer;
+use crate::handles::consumer::LeasedConsumer;
 use crate::model::error::{Error, LaggingPartition, Result};
 use crate::model::topic::Topic;
 use crate::sync::wait::{Calls, Deadline};
@@ -18,7 +18,7 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// One waiting for a group: when to look again, and what was seen last.
 pub(super) struct Waiting<'a> {
-    group: &'a Group,
+    group: &'a FencedGroup,
     questions: Questions,
     calls: Calls,
     goal: Vec<PartitionOffset>,
@@ -31,7 +31,7 @@ pub(super) struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     /// Waits for the ends that the topics have now.
-    pub(super) async fn to_the_end(group: &'a Group, deadline: Deadline, calls: Calls) -> Result<()> {
+    pub(super) async fn to_the_end(group: &'a FencedGroup, deadline: Deadline, calls: Calls) -> Result<()> {
         let questions = group.questions();
         let goal = calls.run(move || questions.ends(deadline)).await?;
         Self::new(group, goal, deadline, calls).run().await
@@ -39,7 +39,7 @@ impl<'a> Waiting<'a> {
 
     /// Waits for a commit past one offset.
     pub(super) async fn past(
-        group: &'a Group,
+        group: &'a FencedGroup,
         (topic, partition, offset): (&Topic, i32, i64),
         deadline: Deadline,
         calls: Calls,
@@ -62,7 +62,7 @@ impl<'a> Waiting<'a> {
         Self::new(group, vec![goal], deadline, calls).run().await
     }
 
-    fn new(group: &'a Group, goal: Vec<PartitionOffset>, deadline: Deadline, calls: Calls) -> Self {
+    fn new(group: &'a FencedGroup, goal: Vec<PartitionOffset>, deadline: Deadline, calls: Calls) -> Self {
         let (questions, last, read_at) = (group.questions(), Vec::new(), None);
         Self { group, questions, calls, goal, deadline, pause: FIRST_LOOK, last, read_at }
     }
@@ -124,7 +124,7 @@ impl<'a> Waiting<'a> {
                 .map(|partition| (partition.partition, partition.committed.unwrap_or(partition.fence), partition.goal))
                 .collect();
             if !behind.is_empty() {
-                let consumer = PooledConsumer::check_out(self.group.lease.clone(), topic.into())?;
+                let consumer = LeasedConsumer::take(self.group.lease.clone(), topic.into())?;
                 if consumer.has_between(&behind, self.calls, deadline).await? {
                     return Ok(false);
                 }

@@ -28,7 +28,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
 /// # let kafka = harness.lease();
 ///
-/// let error = kafka.try_topic("two words").unwrap_err();
+/// let error = kafka.checked().topic("two words").unwrap_err();
 /// assert!(matches!(error, Error::Name { .. }));
 /// assert_eq!(error.to_string(), "topic \"two words\" has the character ' '; Kafka takes letters, digits, '.', '_' and '-'");
 /// ```
