@@ -300,7 +300,7 @@ fn a_value_that_is_not_taken_is_named() {
     for value in ["html", "html:", "HTML:a", "yes"] {
         let outcome = Child::of_tests(&["child_reuses::a_makes"], 1).env(REPORT, value).run();
         outcome.exits_with(101);
-        let says = format!("RSTEST_KAFKA_REPORT is {value:?}: it takes off, summary, or html: and the path of a page");
+        let says = format!("RSTEST_KAFKA_REPORT is {value:?}: it takes off, summary, or html: and the path of a file");
         assert!(outcome.stderr.contains(&says), "{outcome}");
     }
 }
