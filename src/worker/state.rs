@@ -1,8 +1,7 @@
-//! Where a worker's state lives: in this process, or in a file that the processes of a run have in turn.
+//! The state of a worker: in this process, or in a file that the processes of a run use one after the other.
 //!
-//! Lanes, leases and generations are the same in both. Under cargo-nextest each test is a process, so on a cluster that
-//! outlives it the slot's generation, its topics and its numbers go from one process to the next through the worker's
-//! ledger; elsewhere a worker begins and ends with its process.
+//! Under cargo-nextest, each test is a process. On a real cluster, a slot's generation, topics and numbers are passed from one
+//! process to the next in the worker's ledger. Without cargo-nextest, a worker's state lasts as long as its process.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -14,13 +13,13 @@ use crate::model::error::{Error, Result};
 use crate::model::ids::{RunId, WorkerId};
 use crate::worker::names::Names;
 
-/// How many processes may share one worker id at once: as many as one run ever starts.
+/// How many processes may share one worker id at the same time. No run starts more.
 const MOST_SEATS: usize = 1_000;
 
-/// What tells the states of a process apart.
+/// Identifies a state within a process.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    pub(super) folder: PathBuf,
+    pub(super) directory: PathBuf,
     pub(super) cluster_id: String,
     pub(super) worker_id: WorkerId,
     pub(super) keeps_topics: bool,
@@ -32,17 +31,17 @@ pub(crate) struct WorkerState {
     key: Key,
     worker_id: WorkerId,
     run_id: RunId,
-    place: Place,
-    /// What earlier processes of this worker left that none will use again, until somebody takes it to delete it.
+    scope: Scope,
+    /// Topics and groups of earlier processes of this worker that should be deleted. Empty after they are taken.
     inherited: Mutex<Inherited>,
     reusable: Vec<BookedTopic>,
 }
 
 #[derive(Debug)]
-enum Place {
-    /// The worker ends with this process; its ledger is for whoever sweeps after a kill.
+enum Scope {
+    /// The worker lasts as long as this process. Its ledger is used only if the process is killed.
     Process(Box<dyn Ledger>),
-    /// The worker is a slot of a run, and this process one of those that have it in turn.
+    /// The worker is a slot of a run, and its processes use the ledger one after the other.
     Slot(Box<dyn WorkerLedger>),
 }
 
@@ -55,9 +54,9 @@ pub(crate) struct Inherited {
 impl WorkerState {
     /// Opens the state of this configuration's worker on the cluster.
     ///
-    /// From here on the worker counts as failed until the process has ended well.
+    /// From then on, the worker counts as failed until the process exits cleanly.
     pub(super) fn open(
-        folder: &Folder,
+        directory: &Folder,
         key: Key,
         config: &Config,
         bootstrap_servers: &str,
@@ -72,21 +71,21 @@ impl WorkerState {
         };
         let run_id = config.run_id.clone();
         let Some(nextest) = &config.nextest else {
-            let ledger = folder.for_process(&header(Owner::Process(ProcessMark::of_this_process())))?;
-            let (worker_id, place) = (config.worker_id.clone(), Place::Process(ledger));
-            return Ok(Self { key, worker_id, run_id, place, inherited: Mutex::default(), reusable: Vec::new() });
+            let ledger = directory.for_process(&header(Owner::Process(ProcessMark::of_this_process())))?;
+            let (worker_id, scope) = (config.worker_id.clone(), Scope::Process(ledger));
+            return Ok(Self { key, worker_id, run_id, scope, inherited: Mutex::default(), reusable: Vec::new() });
         };
         let header = header(Owner::Run { id: nextest.run.clone(), runner: ProcessMark::of_nextest() });
-        let (worker_id, ledger) = take_seat(folder, &header, &nextest.run, &config.worker_id)?;
+        let (worker_id, ledger) = take_seat(directory, &header, &nextest.run, &config.worker_id)?;
         let (generation, numbers) = ledger.begin(nextest.attempt > 1)?;
-        workers.go_on_from(generation, &numbers);
-        let is_current = |topic: &BookedTopic| Names::age_of(&topic.name, &run_id) == Some(generation);
+        workers.continue_from(generation, &numbers);
+        let is_current = |topic: &BookedTopic| Names::generation_of(&topic.name, &run_id) == Some(generation);
         let (reusable, old): (Vec<_>, Vec<_>) = ledger.topics().into_iter().partition(is_current);
         let inherited = Inherited {
             topics: old.into_iter().filter(|_| !key.keeps_topics).map(|topic| topic.name).collect(),
             groups: ledger.groups(),
         };
-        Ok(Self { key, worker_id, run_id, place: Place::Slot(ledger), inherited: Mutex::new(inherited), reusable })
+        Ok(Self { key, worker_id, run_id, scope: Scope::Slot(ledger), inherited: Mutex::new(inherited), reusable })
     }
 
     pub(super) fn key(&self) -> &Key {
@@ -94,78 +93,81 @@ impl WorkerState {
     }
 
     fn ledger(&self) -> &dyn Ledger {
-        match &self.place {
-            Place::Process(ledger) => &**ledger,
-            Place::Slot(ledger) => &**ledger,
+        match &self.scope {
+            Scope::Process(ledger) => &**ledger,
+            Scope::Slot(ledger) => &**ledger,
         }
     }
 
-    /// As it stands in names: the configured one, unless another process of the run has that.
+    /// Returns the worker id in names: the configured id, or a variant of it if another process of the run uses that id.
     pub(crate) fn worker_id(&self) -> &WorkerId {
         &self.worker_id
     }
 
-    /// Topics that earlier processes of this worker made in its generation.
+    /// Returns the topics that earlier processes of this worker created in its current generation.
     pub(crate) fn reusable(&self) -> &[BookedTopic] {
         &self.reusable
     }
 
-    /// What earlier processes of this worker left and none will use again; the first who asks has it to delete.
+    /// Takes the topics and groups of earlier processes that should be deleted. Only the first call returns them.
     pub(crate) fn take_inherited(&self) -> Inherited {
         std::mem::take(&mut *self.inherited.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the next process of this worker, which begins in this generation, will use the topic.
+    /// Whether the next process of this worker will reuse the topic, if that process starts in this generation.
     pub(crate) fn hands_on(&self, topic: &str, generation: u32) -> bool {
-        match self.place {
-            Place::Process(_) => false,
-            Place::Slot(_) => Names::age_of(topic, &self.run_id) == Some(generation),
+        match self.scope {
+            Scope::Process(_) => false,
+            Scope::Slot(_) => Names::generation_of(topic, &self.run_id) == Some(generation),
         }
     }
 
-    /// Writes down what is about to be made.
+    /// Records a topic or group before it is created.
     pub(crate) fn record(&self, entry: &Entry<'_>) -> Result<()> {
         self.ledger().record(entry)
     }
 
+    /// Records that the topic was created.
     pub(crate) fn made(&self, topic: &str, partitions: i32) {
         self.ledger().made(topic, partitions);
     }
 
-    /// The broker has confirmed that they are gone, or they are kept on purpose.
+    /// Deletes topics and groups from the ledger, because the broker has confirmed their deletion or they are kept on purpose.
     pub(crate) fn forget(&self, topics: &[String], groups: &[String]) {
         self.ledger().forget(topics, groups);
     }
 
-    /// A failure has moved a lane of this process to a generation.
+    /// Records that a failure has moved a lane of this process to this generation.
     pub(super) fn move_on(&self, generation: u32) {
-        if let Place::Slot(ledger) = &self.place {
+        if let Scope::Slot(ledger) = &self.scope {
             ledger.move_on(generation);
         }
     }
 
-    /// The process ends. Where it has not ended well the worker stays failed.
-    pub(super) fn end(&self, well: bool, generation: u32, numbers: Numbers) {
-        match &self.place {
-            Place::Process(ledger) => ledger.end(),
-            Place::Slot(ledger) if well => ledger.close(generation, numbers),
-            Place::Slot(_) => {}
+    /// Records the end of this process. If the exit is not clean, the worker stays failed.
+    pub(super) fn end(&self, clean: bool, generation: u32, numbers: Numbers) {
+        match &self.scope {
+            Scope::Process(ledger) => ledger.end(),
+            Scope::Slot(ledger) if clean => ledger.close(generation, numbers),
+            Scope::Slot(_) => {}
         }
     }
 }
 
-/// The worker under its own id if it is free, else under the next: two running tests never share one.
+/// Opens the ledger of the first free worker id. Two running tests never share a worker id.
 fn take_seat(
-    folder: &Folder,
+    directory: &Folder,
     header: &Header,
     run: &str,
     worker: &WorkerId,
 ) -> Result<(WorkerId, Box<dyn WorkerLedger>)> {
     for seat in 0..MOST_SEATS {
         let worker = worker.of_seat(seat);
-        if let Some(ledger) = folder.for_worker(header, run, &worker)? {
+        if let Some(ledger) = directory.for_worker(header, run, &worker)? {
             return Ok((worker, ledger));
         }
     }
-    Err(Error::misuse(format!("{MOST_SEATS} processes of this run have the worker id {worker:?} already")))
+    Err(Error::misuse(format!(
+        "{MOST_SEATS} processes of this run already use the worker id {worker:?}: set another worker id"
+    )))
 }
