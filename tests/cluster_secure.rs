@@ -104,7 +104,7 @@ mod over_tls {
         let file = client_file(&[("security.protocol", "SASL_PLAINTEXT")]);
         let outcome = run(&unique("plain"), &file);
         outcome.exits_with(101);
-        assert!(outcome.stderr.contains(&format!("broker {servers} did not answer")), "{outcome}");
+        assert!(outcome.stderr.contains(&format!("broker {servers} did not respond")), "{outcome}");
     }
 
     #[track_caller]
