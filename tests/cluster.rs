@@ -517,7 +517,7 @@ fn a_broker_that_does_not_answer_fails_each_test_and_one_that_is_not_there_the_s
         let took = clock.elapsed();
         outcome.exits_with(101);
         outcome.test_was("child_has_no_broker_1", "FAILED").test_was("child_has_no_broker_2", "FAILED");
-        let says = format!("broker {address} did not answer within 5s");
+        let says = format!("broker {address} did not respond within 5s");
         assert_eq!(outcome.stderr.matches(&says).count(), 2, "{outcome}");
         assert!(address != closed || took < Duration::from_secs(9), "the second test waited too: {took:?}");
     }

@@ -111,7 +111,7 @@ mod on_a_cluster {
         let clock = Instant::now();
         let first = harness.try_lease().unwrap_err().to_string();
         let first_took = clock.elapsed();
-        assert!(first.contains("did not answer within 1.5s"), "{first}");
+        assert!(first.contains("did not respond within 1.5s"), "{first}");
         for _ in 0..3 {
             assert_eq!(harness.try_lease().unwrap_err().to_string(), first);
         }

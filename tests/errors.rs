@@ -83,7 +83,7 @@ fn a_timestamp_that_the_broker_refuses(kafka: Kafka) {
 fn a_record_without_a_key_on_a_compacted_topic(kafka: Kafka) {
     let compacted = kafka.topic(TopicSpec::new("customers").config("cleanup.policy", "compact"));
     let error = kafka.checked().send_record(&compacted, ProducerRecord::value("v")).unwrap_err();
-    assert_says(&error, &["on a compacted topic each needs a key"]);
+    assert_says(&error, &["on a compacted topic, every message needs a key"]);
 }
 
 #[rstest]

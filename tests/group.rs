@@ -203,7 +203,7 @@ fn waiting_in_vain_shows_the_groups_state_and_its_members(#[values("classic", "c
         };
         let lag = told();
         assert_eq!((lag.state.as_deref(), lag.members.len()), (Some("Empty"), 0), "{lag}");
-        assert!(lag.to_string().contains("no member: is the service running"), "{lag}");
+        assert!(lag.to_string().contains("the group has no members: check that the service is running"), "{lag}");
 
         // It reads and does not commit.
         let config = config(&kafka, &group, "earliest", protocol);

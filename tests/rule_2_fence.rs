@@ -711,7 +711,7 @@ fn a_timeout_tells_what_was_written_from_what_was_not_delivered() {
         put(&kafka, consumer.topic(), 1, "mine");
         assert_eq!(consumer.recv().text(), "mine");
         let all = consumer.checked().recv().unwrap_err().to_string();
-        assert!(all.contains("all that was written to it after its fence (1) was received before"), "{all}");
+        assert!(all.contains("everything that was written to it after its fence (1) was already received"), "{all}");
 
         consumer.client().pause(&consumer.client().assignment().unwrap()).unwrap();
         put(&kafka, consumer.topic(), 1, "mine too");

@@ -111,7 +111,7 @@ fn the_broker_is_gone_that_topics_are_to_be_deleted_on() {
 fn the_broker_never_answered() {
     let outcome = run("child_has_no_broker::");
     outcome.ends_as_libtest_would(101);
-    assert!(outcome.stderr.contains("127.0.0.1:1 did not answer"), "{outcome}");
+    assert!(outcome.stderr.contains("127.0.0.1:1 did not respond"), "{outcome}");
 }
 
 #[rstest]

@@ -177,6 +177,6 @@ fn a_service_that_commits_too_seldom_is_told_from_one_that_does_not_read() {
         assert!(error.contains("auto.commit.interval.ms") && error.contains("consumer_config"), "{error}");
         let gone = kafka.group("nobody", [&orders]);
         let error = gone.within(Duration::from_millis(100)).wait_until_consumed().unwrap_err().to_string();
-        assert!(error.contains("is the service running") && !error.contains("auto.commit"), "{error}");
+        assert!(error.contains("check that the service is running") && !error.contains("auto.commit"), "{error}");
     });
 }

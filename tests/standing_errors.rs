@@ -155,7 +155,7 @@ fn a_cluster_that_is_silent_at_first_is_waited_for_again() {
     for _ in 0..2 {
         let clock = Instant::now();
         let error = common::thread_of_a_test(|| harness.try_lease().map(drop)).unwrap().unwrap_err();
-        assert!(error.to_string().contains("did not answer within 1s"), "{error}");
+        assert!(error.to_string().contains("did not respond within 1s"), "{error}");
         assert!(clock.elapsed() >= timeout);
     }
 }

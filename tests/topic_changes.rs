@@ -410,7 +410,10 @@ fn what_a_test_assigns_beside_is_received_and_not_counted(#[case] beyond: bool) 
         assert_eq!(consumer.recv().text(), "beside 3");
         consumer.assert_empty();
         let error = consumer.within(Duration::from_millis(200)).recv().unwrap_err().to_string();
-        assert!(error.contains("all that was written to it after its fence (1) was received before"), "{error}");
+        assert!(
+            error.contains("everything that was written to it after its fence (1) was already received"),
+            "{error}"
+        );
     });
 }
 

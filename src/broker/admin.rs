@@ -1,4 +1,4 @@
-//! Topics and groups made and deleted.
+//! Creates and deletes topics and groups.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::model::error::codes::{code_of, is_passing, is_unknown_topic};
 use crate::model::error::{Error, Result};
 use crate::sync::wait::{self, Deadline};
 
-/// How many of a kind one delete request names at most, so that no request grows without bound.
+/// The most topics or groups in one delete request.
 const BATCH: usize = 500;
 
 impl Broker {
@@ -21,13 +21,13 @@ impl Broker {
         AdminOptions::new().operation_timeout(Some(remaining)).request_timeout(Some(remaining))
     }
 
-    /// Waits for an admin call a little longer than the call itself, which then says why it failed.
+    /// Waits for an admin call slightly longer than its own timeout, because the call's own error names the cause.
     fn wait<T>(&self, call: impl Future<Output = KafkaResult<T>>, deadline: Deadline) -> Result<T, KafkaError> {
-        let patience = Deadline::after(deadline.remaining() + Duration::from_millis(200));
-        wait::block_on(call, patience).unwrap_or(Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)))
+        let limit = Deadline::after(deadline.remaining() + Duration::from_millis(200));
+        wait::block_on(call, limit).unwrap_or(Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)))
     }
 
-    /// What came of asking for a topic; `None` if it is to be asked for again.
+    /// Interprets the outcome of a create request for one topic. Returns `None` if the request should be retried.
     fn created(
         &self,
         name: &str,
@@ -48,16 +48,16 @@ impl Broker {
     fn refused(&self, name: &str, shape: &Shape, code: RDKafkaErrorCode) -> Error {
         let advice = match code {
             RDKafkaErrorCode::InvalidReplicationFactor => {
-                let asked = shape.replication_factor.map_or("the broker's default".to_owned(), |n| n.to_string());
-                format!("the replication factor is {asked}; it takes at most as many as there are brokers")
+                let factor = shape.replication_factor.map_or("the broker's default".to_owned(), |n| n.to_string());
+                format!("the replication factor is {factor}; set it to at most the number of brokers")
             }
             RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-                "the user needs the right to create topics of this prefix".to_owned()
+                "the user needs the right to create topics with this prefix".to_owned()
             }
             RDKafkaErrorCode::PolicyViolation => "the cluster's create.topic.policy refuses it".to_owned(),
-            RDKafkaErrorCode::InvalidPartitions => format!("it was asked for with {} partitions", shape.partitions),
+            RDKafkaErrorCode::InvalidPartitions => format!("the broker refuses {} partitions", shape.partitions),
             RDKafkaErrorCode::InvalidConfig => {
-                format!("this broker does not take one of its configurations, {:?}", shape.config)
+                format!("this broker refuses one of the topic's configurations, {:?}", shape.config)
             }
             other => advice(other).to_owned(),
         };
@@ -69,12 +69,12 @@ impl Broker {
         }
     }
 
-    /// Deletes in batches until nothing is left that a second try could help, or the deadline has passed.
+    /// Deletes in batches, and retries temporary errors until the deadline. Returns the names that are left, with the reason.
     fn delete<'n, F>(
         &self,
         names: &'n [String],
         deadline: Deadline,
-        is_gone: impl Fn(RDKafkaErrorCode) -> bool,
+        is_missing: impl Fn(RDKafkaErrorCode) -> bool,
         mut delete: impl FnMut(&[&'n str]) -> F,
     ) -> Vec<(String, String)>
     where
@@ -84,27 +84,27 @@ impl Broker {
         for batch in names.chunks(BATCH) {
             let mut todo: Vec<&str> = batch.iter().map(String::as_str).collect();
             while !todo.is_empty() {
-                let (mut again, mut failed) = (Vec::new(), Vec::new());
+                let (mut retry, mut failed) = (Vec::new(), Vec::new());
                 let passing = |code| is_passing(code) && !deadline.has_passed();
                 match self.wait(delete(&todo), deadline) {
                     Ok(results) => {
                         for (name, code) in results.into_iter().filter_map(Result::err) {
                             let known = todo.iter().copied().find(|known| **known == *name);
                             match known {
-                                _ if is_gone(code) => {}
-                                Some(known) if passing(code) => again.push(known),
+                                _ if is_missing(code) => {}
+                                Some(known) if passing(code) => retry.push(known),
                                 _ => failed.push((name, code.to_string())),
                             }
                         }
                     }
-                    Err(KafkaError::AdminOp(code)) if passing(code) => again.clone_from(&todo),
+                    Err(KafkaError::AdminOp(code)) if passing(code) => retry.clone_from(&todo),
                     Err(error) => failed.extend(todo.iter().map(|name| ((*name).to_owned(), error.to_string()))),
                 }
                 left.extend(failed);
-                if !again.is_empty() {
+                if !retry.is_empty() {
                     deadline.pause(Duration::from_millis(50));
                 }
-                todo = again;
+                todo = retry;
             }
         }
         left
@@ -118,7 +118,7 @@ fn new_topic<'a>(name: &'a str, shape: &'a Shape) -> NewTopic<'a> {
 }
 
 impl Broker {
-    /// Asks for topics in one request; they need not have leaders yet. One outcome for each, in their order.
+    /// Creates topics in one request, and returns one outcome per topic in the same order. The topics may not have leaders yet.
     pub(crate) fn create_topics(&self, topics: &[(&str, &Shape)], deadline: Deadline) -> Vec<Result<Creation>> {
         let mut outcomes: Vec<Option<Result<Creation>>> = topics.iter().map(|_| None).collect();
         loop {
@@ -126,12 +126,12 @@ impl Broker {
             if todo.is_empty() {
                 return outcomes.into_iter().flatten().collect();
             }
-            let asked: Vec<NewTopic<'_>> = todo.iter().map(|at| new_topic(topics[*at].0, topics[*at].1)).collect();
-            let answer = self.wait(self.admin.create_topics(&asked, &Self::options(deadline)), deadline);
+            let new_topics: Vec<NewTopic<'_>> = todo.iter().map(|at| new_topic(topics[*at].0, topics[*at].1)).collect();
+            let response = self.wait(self.admin.create_topics(&new_topics, &Self::options(deadline)), deadline);
             for (nth, at) in todo.into_iter().enumerate() {
                 let (name, shape) = topics[at];
-                let outcome = match &answer {
-                    // The answers stand in the order of the topics.
+                let outcome = match &response {
+                    // librdkafka keeps the order of the topics.
                     Ok(results) => results.get(nth).map_or(Ok(()), |result| match result {
                         Ok(_) => Ok(()),
                         Err((_, code)) => Err(KafkaError::AdminOp(*code)),
@@ -146,16 +146,16 @@ impl Broker {
         }
     }
 
-    /// Deletes topics in one request; a missing one counts as deleted. Returns those that are left, with the reason.
+    /// Deletes topics, and returns the topics that are left, with the reason. A topic that does not exist counts as deleted.
     pub(crate) fn delete_topics(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)> {
         self.delete(names, deadline, is_unknown_topic, |batch| {
             self.admin.delete_topics(batch, &Self::options(deadline))
         })
     }
 
-    /// The same for groups.
+    /// Deletes groups, and returns the groups that are left, with the reason. A group that does not exist counts as deleted.
     pub(crate) fn delete_groups(&self, names: &[String], deadline: Deadline) -> Vec<(String, String)> {
-        let is_gone = |code| code == RDKafkaErrorCode::GroupIdNotFound;
-        self.delete(names, deadline, is_gone, |batch| self.admin.delete_groups(batch, &Self::options(deadline)))
+        let is_missing = |code| code == RDKafkaErrorCode::GroupIdNotFound;
+        self.delete(names, deadline, is_missing, |batch| self.admin.delete_groups(batch, &Self::options(deadline)))
     }
 }

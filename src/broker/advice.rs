@@ -1,82 +1,90 @@
-//! What to do about an error that a broker or librdkafka answers with.
+//! Advice on the error codes of brokers and librdkafka.
 
 use rdkafka::error::RDKafkaErrorCode::{self, *};
 
-/// What it means and what to change; empty for an error that says it all, or that nobody can do anything about.
+/// Returns what an error means and how to fix it. The advice is empty if there is nothing to add to the error's own text.
 pub(crate) fn advice(code: RDKafkaErrorCode) -> &'static str {
     match code {
-        // Of the user.
+        // The user.
         TopicAuthorizationFailed => "the user has no right to do that with this topic",
         GroupAuthorizationFailed => "the user has no right to do that with this group",
         ClusterAuthorizationFailed => "the user has no right to do that on this cluster",
         TransactionalIdAuthorizationFailed => "the user has no right to this transactional id",
         Authentication | SaslAuthenticationFailed => "check the credentials in the client properties",
         SSL => "check the certificates and the host name in the client properties",
-        // Of records.
+        // Records.
         MessageSizeTooLarge => {
-            "the topic's max.message.bytes is less than that (by default the broker's message.max.bytes, 1048588 unless it \
-             is set): raise it with TopicSpec::config(\"max.message.bytes\", …)"
+            "the message exceeds the topic's max.message.bytes (by default the broker's message.max.bytes, 1048588 unless \
+             set): raise it with TopicSpec::config(\"max.message.bytes\", …)"
         }
         MessageBatchTooLarge => {
-            "the topic's segment.bytes is less than that: raise it with TopicSpec::config(\"segment.bytes\", …)"
+            "the batch exceeds the topic's segment.bytes: raise it with TopicSpec::config(\"segment.bytes\", …)"
         }
         InvalidTimestamp => {
-            "the timestamp is further from the broker's clock than the topic takes, by default an hour ahead: change the \
-             timestamp, or TopicSpec::config(\"message.timestamp.after.max.ms\", …) for later ones and \
+            "the timestamp is further from the broker's clock than the topic accepts, by default an hour ahead: change the \
+             timestamp, or raise TopicSpec::config(\"message.timestamp.after.max.ms\", …) for later timestamps or \
              \"message.timestamp.before.max.ms\" for earlier ones"
         }
-        InvalidRecord => "the broker refuses such a record: on a compacted topic each needs a key",
+        InvalidRecord => "the broker refuses the message: on a compacted topic, every message needs a key",
         UnsupportedCompressionType => {
-            "the broker does not take this codec: choose another in the client property compression.type"
+            "the broker does not accept this codec: choose another in the client property compression.type"
         }
         NotImplemented => {
-            "this build of librdkafka lacks the codec that a record is compressed with: for zstd enable the cargo feature \
-             `zstd` of rstest-kafka; gzip, snappy and lz4 are always there"
+            "this build of librdkafka lacks the codec of a compressed message: for zstd, enable the cargo feature \
+             `zstd` of rstest-kafka; gzip, snappy and lz4 are always available"
         }
-        BadCompression => "a record's compressed bytes are damaged",
-        BadMessage | InvalidMessage => "a record's bytes are damaged, or not of a format that this version knows",
+        BadCompression => "the compressed bytes of a message are corrupt",
+        BadMessage | InvalidMessage => {
+            "the bytes of a message are corrupt, or in a format that this version does not know"
+        }
         NotEnoughReplicas | NotEnoughReplicasAfterAppend => {
-            "fewer replicas are in sync than the topic's min.insync.replicas asks for: is a broker down?"
+            "fewer replicas are in sync than the topic's min.insync.replicas: check that all brokers are running"
         }
-        InvalidRequiredAcks => "the client property acks takes 0, 1 and all",
+        InvalidRequiredAcks => "set the client property acks to 0, 1 or all",
         PolicyViolation => "a policy of the cluster refuses it",
-        KafkaStorageError => "the broker cannot use its disk: look into its log",
+        KafkaStorageError => "the broker cannot use its disk: check the broker's log",
         OutOfOrderSequenceNumber | UnknownProducerId | InvalidProducerEpoch | Fatal => {
-            "the broker has lost the producer's state; the next record is sent by a new producer"
+            "the broker has lost the producer's state; the next message is sent by a new producer"
         }
         QueueFull => {
-            "the client's queue had no room in time: raise queue.buffering.max.messages (100000 records unless set) or \
+            "the client's queue was full until the timeout: raise queue.buffering.max.messages (100000 unless set) or \
              queue.buffering.max.kbytes (1 GiB) with Harness::builder().property, or the timeout"
         }
-        // Of topics and groups.
+        // Topics and groups.
         UnknownTopic | UnknownTopicOrPartition | UnknownTopicId => {
-            "the topic is gone: did the test, or somebody else, delete it?"
+            "the topic no longer exists: check whether the test or another process has deleted it"
         }
         UnknownPartition => "the topic has no such partition",
         InvalidTopic => {
-            "Kafka refuses the name: it takes none that differs from an existing topic's in '.' and '_' alone; give one \
-             of the two another name, or make it exclusive"
+            "Kafka refuses the name, because it differs from the name of an existing topic in '.' and '_' alone: rename one \
+             of the two topics, or use an exclusive topic"
         }
-        InvalidReplicationFactor => "the replication factor takes at most as many as there are brokers",
-        InvalidPartitions => "the number of partitions is not one that the broker takes",
-        InvalidConfig => "a topic configuration is not one that this broker takes",
+        InvalidReplicationFactor => "set the replication factor to at most the number of brokers",
+        InvalidPartitions => "the broker refuses this number of partitions",
+        InvalidConfig => "the broker refuses a topic configuration",
         UnknownMemberId | IllegalGeneration | RebalanceInProgress => {
-            "the group has members, and the broker takes offsets only from them"
+            "the group has members, and the broker accepts offsets only from them: stop the service first"
         }
-        NonEmptyGroup => "the group has members still",
-        OffsetOutOfRange | AutoOffsetReset => "the offset is gone: was the topic truncated, or its retention over?",
-        UnsupportedVersion | UnsupportedFeature => "the broker is too old for it, or has it switched off",
-        // Of the broker's state.
+        NonEmptyGroup => "the group still has members: stop the service first",
+        OffsetOutOfRange | AutoOffsetReset => {
+            "the offset no longer exists: check whether the topic was truncated, or its retention time is too short"
+        }
+        UnsupportedVersion | UnsupportedFeature => {
+            "the broker is too old for this request, or has the feature disabled"
+        }
+        // The state of the broker.
         LeaderNotAvailable | NotLeaderForPartition | ReplicaNotAvailable | BrokerNotAvailable => {
-            "the partition has no leader to be reached: is a broker down?"
+            "the partition has no reachable leader: check that all brokers are running"
         }
         BrokerTransportFailure | AllBrokersDown | NetworkException | Resolve => {
-            "is it running, and is its address right?"
+            "check that the broker is running and that its address is correct"
         }
         CoordinatorNotAvailable | NotCoordinator | WaitingForCoordinator | CoordinatorLoadInProgress => {
-            "the group's coordinator was not to be reached in time: is a broker down?"
+            "the group's coordinator did not respond in time: check that all brokers are running"
         }
-        RequestTimedOut | OperationTimedOut => "the broker did not answer in time: is it busy, or the timeout short?",
+        RequestTimedOut | OperationTimedOut => {
+            "the broker did not respond in time: check whether it is overloaded, or raise the timeout"
+        }
         _ => "",
     }
 }

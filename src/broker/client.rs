@@ -1,4 +1,4 @@
-//! What all clients of this crate share: a context that remembers errors, and configurations that keep secrets.
+//! Shared by all clients of this crate: a context that remembers errors, and errors that do not show secrets.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -11,35 +11,35 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::model::error::codes::code_of;
 use crate::model::error::{Error, Result};
 
-/// Remembers what a client reported last, for the message of a wait that fails.
+/// Remembers the last error that a client reported, for the message of a wait that fails.
 #[derive(Debug, Default)]
 pub(crate) struct ClientErrors {
     last: Mutex<Option<(Instant, KafkaError, String)>>,
 }
 
 impl ClientErrors {
-    /// The last that no success has followed: it may be the cause of what fails now.
+    /// Returns the last error since the last success. It may be the cause of a failure now.
     pub(crate) fn last(&self) -> Option<(KafkaError, String)> {
         self.last_since(None)
     }
 
-    /// The same, unless it was reported before.
+    /// Returns the last error since the last success, if it was reported at or after `since`.
     pub(crate) fn last_since(&self, since: Option<Instant>) -> Option<(KafkaError, String)> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, error, reason) = last.as_ref().filter(|(at, ..)| since.is_none_or(|since| *at >= since))?;
         Some((error.clone(), reason.clone()))
     }
 
-    /// An answer has come: what was reported before explains no failure after it.
+    /// Discards the last error. Called after each response, because an error before it does not explain a later failure.
     pub(crate) fn forget(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn remember(&self, error: KafkaError, reason: &str) {
-        // What follows may quote the configuration that the token was to be made of, or a token server's answer.
+        // The rest may quote the configuration of the token, or the response of a token server, and with it a secret.
         let reason = reason.split_inclusive("OAUTHBEARER token").next().unwrap_or_default();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // It follows on what it is the consequence of, such as a refused password.
+        // It only follows from an earlier error, such as a refused password, and must not replace it.
         if code_of(&error) != Some(RDKafkaErrorCode::AllBrokersDown) || last.is_none() {
             *last = Some((Instant::now(), error, reason.to_owned()));
         }
@@ -54,7 +54,7 @@ impl ClientContext for ClientErrors {
 
 impl ConsumerContext for ClientErrors {}
 
-/// Makes a client; a configuration that librdkafka refuses is an error without its values, which may be secrets.
+/// Creates a client. If librdkafka refuses the configuration, the error does not show its values, which may be secrets.
 pub(crate) fn create<C, T>(config: &ClientConfig, context: C, what: &str, broker: &str) -> Result<T>
 where
     C: ClientContext,
@@ -62,10 +62,10 @@ where
 {
     let mut config = config.clone();
     if config.get("reconnect.backoff.ms").is_none() && config.get("reconnect.backoff.max.ms").is_none() {
-        // librdkafka's 10 s would be how late a test sees that its broker is back.
+        // The default is 10 s; a test would notice that late that its broker is back.
         config.set("reconnect.backoff.max.ms", "500");
-        // Once a client has learned its brokers' names it waits for half of this before it connects to one of them by
-        // name (`sparse_connect_intvl`): with librdkafka's 100 ms its first answer comes 50 ms after it was made.
+        // After the first metadata, a client waits for half of this before it connects to a broker by name
+        // (`sparse_connect_intvl`). With the default of 100 ms, the first response takes 50 ms longer.
         config.set("reconnect.backoff.ms", "20");
     }
     config.create_with_context(context).map_err(|error| match error {
@@ -80,7 +80,7 @@ where
             takes: format!("librdkafka refused it: {}", without_values(&without_quoted(&description), &config)),
         },
         other => Error::Broker {
-            action: format!("make a {what}"),
+            action: format!("create a {what}"),
             broker: broker.to_owned(),
             advice: "check the client properties, and the limits on threads and open files".to_owned(),
             source: Some(match other {
@@ -91,22 +91,22 @@ where
     })
 }
 
-/// Whether a codec was refused that there is: this build of librdkafka is without it. Its name is no secret.
+/// Whether librdkafka refused a known codec because this build lacks it. The name of a codec is no secret.
 fn is_missing_codec(key: &str, value: &str) -> bool {
     matches!(key, "compression.type" | "compression.codec") && matches!(value, "gzip" | "snappy" | "lz4" | "zstd")
 }
 
-/// How to get a codec into the build.
+/// Returns how to add a codec to the build.
 fn codec_feature(codec: &str) -> &'static str {
     match codec {
         "zstd" => "enable the cargo feature `zstd` of rstest-kafka",
-        _ => "link another one, or use another codec",
+        _ => "link a librdkafka that has it, or use another codec",
     }
 }
 
-/// librdkafka quotes the refused value, in which there may be quotes, and cuts a long one off before the closing quote.
+/// Replaces the refused value that librdkafka quotes. The value may contain quotes, and a long value has no closing quote.
 fn without_quoted(description: &str) -> String {
-    // As rdkafka's buffer for it has 512 bytes, a description of nearly as many may be cut off.
+    // rdkafka's buffer has 512 bytes, so a description of about this length may be cut off.
     let whole = description.len() < 500;
     match (description.find('"'), description.rfind('"')) {
         (Some(first), Some(last)) if first < last && whole => {
@@ -117,7 +117,7 @@ fn without_quoted(description: &str) -> String {
     }
 }
 
-/// The text with each of the configuration's values replaced; of the short ones a text is full anyway.
+/// Replaces the values of the configuration in a text. Values of less than 4 bytes stay, because they occur in any text.
 fn without_values(text: &str, config: &ClientConfig) -> String {
     let values = config.config_map().into_keys().filter(|key| *key != "bootstrap.servers");
     let values = values.filter_map(|key| config.get(key)).filter(|value| value.len() >= 4);
@@ -135,8 +135,8 @@ mod tests {
         for (key, value) in properties {
             config.set(*key, *value);
         }
-        let made: Result<BaseConsumer<ClientErrors>> = create(&config, ClientErrors::default(), "consumer", "b:1");
-        format!("{:?}", made.err().expect("librdkafka refuses it"))
+        let client: Result<BaseConsumer<ClientErrors>> = create(&config, ClientErrors::default(), "consumer", "b:1");
+        format!("{:?}", client.err().expect("librdkafka refuses it"))
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn why_no_broker_is_up_is_not_forgotten_for_that_none_is() {
+    fn all_brokers_down_does_not_replace_its_cause() {
         let errors = ClientErrors::default();
         errors.remember(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         errors.remember(KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_could_not_be_made_is_not_quoted() {
+    fn a_token_error_is_not_quoted() {
         let errors = ClientErrors::default();
         let reason = "Failed to acquire SASL OAUTHBEARER token: Unrecognized config beginning at: hunter2";
         errors.remember(KafkaError::Canceled, reason);

@@ -1,7 +1,7 @@
-//! librdkafka's codes, read as the integers that they are.
+//! Reads librdkafka's codes as integers.
 //!
-//! The bindings declare C's enums as Rust enums, for which any value that they do not list is undefined behaviour. librdkafka
-//! passes on whatever code a broker sends, also one that is newer than itself.
+//! The bindings declare C's enums as Rust enums, for which an unlisted value is undefined behaviour. librdkafka passes on any
+//! code that a broker sends, including codes that are newer than librdkafka.
 
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr;
@@ -16,7 +16,7 @@ unsafe extern "C" {
     fn rd_kafka_consumer_group_state_name(state: c_uint) -> *const c_char;
 }
 
-/// What a code says: nothing, or an error, which is `Unknown` where the bindings do not list it.
+/// Converts a code to a result. A code that the bindings do not list becomes `Unknown`.
 fn outcome(code: c_int) -> Result<(), KafkaError> {
     match rdsys::rd_kafka_resp_err_t::try_from(code) {
         Ok(rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR) => Ok(()),
@@ -25,6 +25,8 @@ fn outcome(code: c_int) -> Result<(), KafkaError> {
     }
 }
 
+/// Returns the error of an event.
+///
 /// # Safety
 /// `event` is alive.
 pub(super) unsafe fn of_event(event: *mut rdsys::rd_kafka_event_t) -> Result<(), KafkaError> {
@@ -32,8 +34,10 @@ pub(super) unsafe fn of_event(event: *mut rdsys::rd_kafka_event_t) -> Result<(),
     outcome(unsafe { rd_kafka_event_error(event) })
 }
 
+/// Converts an error object to a result. Null means no error.
+///
 /// # Safety
-/// `error` is null, which is none, or alive.
+/// `error` is null or alive.
 pub(super) unsafe fn of_error(error: *const rdsys::rd_kafka_error_t) -> Result<(), KafkaError> {
     if error.is_null() {
         return Ok(());
@@ -42,19 +46,21 @@ pub(super) unsafe fn of_error(error: *const rdsys::rd_kafka_error_t) -> Result<(
     outcome(unsafe { rd_kafka_error_code(error) })
 }
 
+/// Returns the error of one partition in a list.
+///
 /// # Safety
 /// `element` is alive.
 pub(super) unsafe fn of_partition(element: *const rdsys::rd_kafka_topic_partition_t) -> Result<(), KafkaError> {
-    // SAFETY: by contract; the field is never read as the enum that it is declared as, which has an `i32`'s layout.
+    // SAFETY: by contract. The field is declared as an enum with the layout of an `i32`, and is only read as an `i32`.
     outcome(unsafe { ptr::addr_of!((*element).err).cast::<i32>().read() })
 }
 
-/// The name of a group's state; null for one that librdkafka does not know.
+/// Returns the name of a group's state, or null if librdkafka does not know the state.
 ///
 /// # Safety
 /// `group` is alive.
 pub(super) unsafe fn state_name(group: *const rdsys::rd_kafka_ConsumerGroupDescription_t) -> *const c_char {
-    // SAFETY: by contract; C's enum is returned and taken as an `unsigned int`, and the name is a constant.
+    // SAFETY: by contract. C's enum is passed as an `unsigned int`, and the name is a constant.
     unsafe { rd_kafka_consumer_group_state_name(rd_kafka_ConsumerGroupDescription_state(group)) }
 }
 
@@ -63,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_that_the_bindings_do_not_list_is_an_error_like_others() {
+    fn an_unlisted_code_is_an_unknown_error() {
         assert_eq!(outcome(0), Ok(()));
         assert_eq!(outcome(68), Err(KafkaError::AdminOp(RDKafkaErrorCode::NonEmptyGroup)));
         for unlisted in [32_000, -32_000, c_int::MAX] {

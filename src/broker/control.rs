@@ -1,7 +1,7 @@
-//! The connection that never fetches.
+//! A client that never fetches.
 //!
-//! A broker answers the requests of one connection in their order, so a question on a consumer's own connection waits
-//! behind its long-poll Fetch: 499 ms at librdkafka's default `fetch.wait.max.ms`, against 0.15 ms here.
+//! A broker processes the requests of one connection in order. On a consumer's own connection, a request therefore waits for
+//! the consumer's long-poll Fetch: 499 ms with librdkafka's default `fetch.wait.max.ms`, compared with 0.15 ms on this client.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,36 +19,37 @@ use crate::model::error::codes::{code_of, is_unknown_topic};
 use crate::model::error::{Error, Result};
 use crate::sync::wait::Deadline;
 
-/// How long to let a broker be between two looks at something that is still coming.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// The pause between two requests for the same state.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long to wait for a connection between two looks at what the client says of it.
-const LOOK_FOR_REFUSALS: Duration = Duration::from_millis(50);
+/// How often the client's errors are checked while it connects.
+const ERROR_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A client for questions: end offsets, metadata, committed offsets. Every call has a deadline, none holds a lock while it asks.
+/// A client that asks for end offsets, metadata and committed offsets. Every call has a deadline, and none holds a lock while it
+/// waits for the broker.
 pub(crate) struct Control {
     client: BaseConsumer<ClientErrors>,
     pub(super) coordinators: Coordinators,
     pub(super) broker: String,
-    /// The broker itself where it is in this process.
+    /// The embedded broker, if it is in this process.
     pub(super) embedded: Option<Arc<EmbeddedKafka>>,
 }
 
-/// What a broker's metadata say of a topic.
+/// The state of a topic in a broker's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Partitions {
-    /// There is no such topic, or it is not known yet.
+    /// The topic does not exist, or is not known yet.
     Unknown,
-    /// So many partitions, of which some have no leader yet.
+    /// Some partitions have no leader yet.
     Electing,
-    /// So many partitions, all with a leader.
+    /// The number of partitions, which all have leaders.
     Ready(i32),
 }
 
 impl Control {
     pub(crate) fn new(mut config: ClientConfig, broker: &str, embedded: Option<Arc<EmbeddedKafka>>) -> Result<Self> {
-        // Without it the end of a partition would be its last stable offset, and the messages of a transaction that is
-        // still open would slip past a fence.
+        // With `read_committed`, the end offset would be the last stable offset, and the messages of an open transaction
+        // would be after the fence.
         config.set("isolation.level", "read_uncommitted");
         let client = client::create(&config, ClientErrors::default(), "control client", broker)?;
         let coordinators = Coordinators::new(config, broker);
@@ -59,26 +60,26 @@ impl Control {
         &self.client
     }
 
-    /// Waits until the broker answers, and returns its cluster's id. Refused credentials are not waited for.
+    /// Waits until the broker responds, and returns the cluster id. Fails at once if the credentials are refused.
     pub(crate) fn cluster_id(&self, deadline: Deadline) -> Result<String> {
         loop {
-            let wait = deadline.remaining().min(LOOK_FOR_REFUSALS);
+            let wait = deadline.remaining().min(ERROR_CHECK_INTERVAL);
             if let Some(id) = self.client.client().fetch_cluster_id(wait) {
                 self.client.context().forget();
                 return Ok(id);
             }
-            // As nothing was answered yet, an older error is this failure's, too.
-            let standing = last_error(&self.client).map(|(error, _)| error);
-            match self.unreachable(deadline, standing) {
+            // There was no response yet, so an older error is the cause of this failure too.
+            let last = last_error(&self.client).map(|(error, _)| error);
+            match self.unreachable(deadline, last) {
                 Error::Unreachable { .. } if !deadline.has_passed() => {}
                 error => return Err(error),
             }
         }
     }
 
-    /// Waits until the broker answers, or the client has failed to connect for the first time.
+    /// Waits until the broker responds. Fails after the first failed connection attempt.
     pub(crate) fn answers_or_fails(&self, deadline: Deadline) -> Result<()> {
-        while self.client.client().fetch_cluster_id(deadline.remaining().min(LOOK_FOR_REFUSALS)).is_none() {
+        while self.client.client().fetch_cluster_id(deadline.remaining().min(ERROR_CHECK_INTERVAL)).is_none() {
             let failure = last_error(&self.client).map(|(error, _)| error);
             if failure.is_some() || deadline.has_passed() {
                 return Err(self.unreachable(deadline, failure));
@@ -87,7 +88,7 @@ impl Control {
         Ok(())
     }
 
-    /// What the broker's metadata say of the topic now; never makes it.
+    /// Returns the topic's current state in the broker's metadata. Does not create the topic.
     pub(crate) fn partitions(&self, topic: &str, deadline: Deadline) -> Result<Partitions> {
         self.partitions_by(&self.client, topic, deadline)
     }
@@ -98,7 +99,7 @@ impl Control {
         topic: &str,
         deadline: Deadline,
     ) -> Result<Partitions> {
-        take_in_errors(client);
+        process_events(client);
         let metadata = match client.fetch_metadata(Some(topic), deadline.remaining()) {
             Ok(metadata) => metadata,
             Err(KafkaError::MetadataFetch(code)) if is_unknown_topic(code) => return Ok(Partitions::Unknown),
@@ -117,68 +118,69 @@ impl Control {
                     .failed(format!("read the metadata of topic {:?}", topic.name()), KafkaError::MetadataFetch(code))),
             };
         }
-        let led = |partition: &rdkafka::metadata::MetadataPartition| partition.leader() >= 0;
+        let has_leader = |partition: &rdkafka::metadata::MetadataPartition| partition.leader() >= 0;
         match topic.partitions() {
             [] => Ok(Partitions::Unknown),
-            partitions if partitions.iter().all(led) => Ok(Partitions::Ready(partitions.len() as i32)),
+            partitions if partitions.iter().all(has_leader) => Ok(Partitions::Ready(partitions.len() as i32)),
             _ => Ok(Partitions::Electing),
         }
     }
 
-    /// Waits until the topic exists and each of its partitions has a leader; returns how many they are.
+    /// Waits until the topic exists and each of its partitions has a leader, and returns the number of partitions.
     pub(crate) fn wait_for_leaders(&self, topic: &str, deadline: Deadline) -> Result<i32> {
-        let mut answered = false;
+        let mut has_responded = false;
         loop {
             match self.partitions(topic, deadline) {
                 Ok(Partitions::Ready(partitions)) => return Ok(partitions),
-                Ok(_) => answered = true,
-                // What was left of the time was too short for one more answer: librdkafka counts in whole milliseconds.
-                Err(Error::Unreachable { .. }) if answered && deadline.remaining() < LOOK_AGAIN => {}
+                Ok(_) => has_responded = true,
+                // The remaining time was too short for another response, because librdkafka counts in whole milliseconds.
+                Err(Error::Unreachable { .. }) if has_responded && deadline.remaining() < POLL_INTERVAL => {}
                 Err(error) => return Err(error),
             }
             if deadline.has_passed() {
                 return Err(Error::Broker {
-                    action: format!("find topic {topic:?} with a leader for each partition"),
+                    action: format!("find a leader for each partition of topic {topic:?}"),
                     broker: self.broker.clone(),
                     advice: format!(
-                        "it does not within {:?}; a topic that was only named exists once the service has made it",
+                        "there was none within {:?}; if the service creates the topic, check that the service is running",
                         deadline.allowed()
                     ),
                     source: None,
                 });
             }
-            deadline.pause(LOOK_AGAIN);
+            deadline.pause(POLL_INTERVAL);
         }
     }
 
-    /// The error of a topic that was there before.
+    /// Creates the error for a topic that existed before and no longer does.
     pub(crate) fn gone(&self, topic: &str) -> Error {
         let gone = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
         self.failed(format!("read the end offsets of topic {topic:?}"), gone)
     }
 
-    /// The error of a topic that has the name of another one, of which something is known that is not true of this one.
+    /// Creates the error for a topic that was deleted and created again, so that its recorded state is no longer valid.
     pub(crate) fn created_again(&self, topic: &str, advice: &str) -> Error {
         Error::Broker {
-            action: format!("read on in topic {topic:?}"),
+            action: format!("continue to read topic {topic:?}"),
             broker: self.broker.clone(),
             advice: format!("it was deleted and created again during this test; {advice}"),
             source: None,
         }
     }
 
-    /// An error of something that this broker was asked for.
+    /// Creates the error for a failed request, with advice on its code.
     pub(crate) fn failed(&self, action: String, source: KafkaError) -> Error {
         let advice = code_of(&source).map(advice).unwrap_or_default();
         Error::Broker { action, broker: self.broker.clone(), advice: advice.to_owned(), source: Some(source) }
     }
 
-    /// The broker did not answer: with what the control client says about it, such as a refused password.
+    /// Creates the error for a broker that did not respond. It names a cause that the control client reported, such as a refused
+    /// password.
     pub(crate) fn unreachable(&self, deadline: Deadline, source: Option<KafkaError>) -> Error {
         self.unreachable_by(&self.client, deadline, source)
     }
 
-    /// The same for what another client asked, whose error is the cause unless the login is.
+    /// Creates the error for a request of another client. That client's error is the cause, unless the login was refused.
     pub(crate) fn did_not_answer(&self, deadline: Deadline, source: KafkaError) -> Error {
         match self.unreachable(deadline, None) {
             Error::Unreachable { broker, waited, .. } => Error::Unreachable { broker, waited, source: Some(source) },
@@ -186,7 +188,7 @@ impl Control {
         }
     }
 
-    /// Whether the control client has failed to connect, and has had no answer since.
+    /// Whether the control client has failed to connect, and has received no response since.
     pub(crate) fn has_failed(&self) -> bool {
         last_error(&self.client).is_some()
     }
@@ -215,7 +217,7 @@ impl Control {
             && code_of(error) == Some(RDKafkaErrorCode::SSL)
         {
             return Error::Broker {
-                action: "make a TLS connection".to_owned(),
+                action: "establish a TLS connection".to_owned(),
                 broker: self.broker.clone(),
                 advice: format!(
                     "check the certificates and the host name in the client properties ({})",
@@ -227,24 +229,25 @@ impl Control {
         Error::Unreachable {
             broker: self.broker.clone(),
             waited: deadline.allowed(),
-            // One that was reported before this question is not its cause.
+            // An error from before this request is not its cause.
             source: client.context().last_since(Some(deadline.started())).map(|(error, _)| error).or(source),
         }
     }
 }
 
-/// The client's events wait on a queue that somebody has to look at.
-pub(super) fn take_in_errors(client: &BaseConsumer<ClientErrors>) {
+/// Processes the client's queued events, so that its context learns of errors.
+pub(super) fn process_events(client: &BaseConsumer<ClientErrors>) {
     while client.poll(Duration::ZERO).is_some() {}
 }
 
-/// What the client reported last and no answer has followed.
+/// Returns the client's last error since the last response.
 fn last_error(client: &BaseConsumer<ClientErrors>) -> Option<(KafkaError, String)> {
-    take_in_errors(client);
+    process_events(client);
     client.context().last()
 }
 
-/// The text of an authentication error may repeat what was sent: only its first sentence, without quoted parts.
+/// Shortens the text of an authentication error to the part after the last colon, without quoted parts, because the text may
+/// repeat what was sent.
 fn redact(reason: &str) -> String {
     let reason = reason.split(':').next_back().unwrap_or(reason).trim();
     reason.split('"').step_by(2).collect::<Vec<_>>().join("…")

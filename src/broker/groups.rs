@@ -1,4 +1,4 @@
-//! Questions about groups that rdkafka does not wrap: one client asks for all of them, none is made per group.
+//! Requests about groups that rdkafka does not wrap. One client sends them for all groups.
 
 use std::ffi::CString;
 use std::ptr;
@@ -8,26 +8,26 @@ use rdkafka::bindings as rdsys;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::coordinators::Asking;
+use super::coordinators::CoordinatorClient;
 use super::native::{self, Native, text};
 use super::{Control, codes};
 use crate::model::error::Result;
 use crate::model::error::codes::{code_of, is_passing, is_unknown_topic};
 use crate::sync::wait::Deadline;
 
-/// A topic's partition with an offset: a fence, or what a group has committed.
+/// A partition of a topic with an offset: a fence, or a group's committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PartitionOffset {
     pub(crate) topic: String,
     pub(crate) partition: i32,
-    /// `None`: nothing is committed.
+    /// `None`: the group has no committed offset.
     pub(crate) offset: Option<i64>,
 }
 
-/// What a broker says of one partition: its offset, or why it has none.
-type Answer = (PartitionOffset, Result<(), KafkaError>);
+/// A partition with its offset in the response, or with an error.
+type PartitionOutcome = (PartitionOffset, Result<(), KafkaError>);
 
-/// What a broker tells of a group: its state, and a line for each member.
+/// The state of a group, and a line for each member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GroupDescription {
     pub(crate) state: String,
@@ -35,14 +35,14 @@ pub(crate) struct GroupDescription {
 }
 
 impl Control {
-    /// Commits offsets for a group that has no member, and thereby makes it.
+    /// Commits offsets for a group without members. This creates the group if it does not exist.
     pub(crate) fn commit_for(&self, group: &str, offsets: &[PartitionOffset], deadline: Deadline) -> Result<()> {
         let failed = |error| self.failed(format!("commit the fence of group {group:?}"), error);
         let committed = self.retrying(deadline, |client| client.alter_offsets(group, offsets, deadline))?;
         committed.map_err(failed)?.into_iter().try_for_each(|(_, error)| error).map_err(failed)
     }
 
-    /// What a group has committed for the partitions, in their order.
+    /// Returns the committed offsets of a group for the partitions, in their order.
     pub(crate) fn committed(
         &self,
         group: &str,
@@ -54,18 +54,19 @@ impl Control {
             self.retrying(deadline, |client| client.list_offsets(group, partitions, deadline))?.map_err(failed)?;
         partitions
             .iter()
-            .map(|asked| {
-                let same = |(found, _): &&Answer| found.topic == asked.topic && found.partition == asked.partition;
+            .map(|wanted| {
+                let same =
+                    |(found, _): &&PartitionOutcome| found.topic == wanted.topic && found.partition == wanted.partition;
                 match listed.iter().find(same) {
                     Some((_, Err(error))) => Err(failed(error.clone())),
                     Some((found, Ok(()))) => Ok(found.clone()),
-                    None => Ok(PartitionOffset { offset: None, ..asked.clone() }),
+                    None => Ok(PartitionOffset { offset: None, ..wanted.clone() }),
                 }
             })
             .collect()
     }
 
-    /// The group's state and members.
+    /// Returns the state and the members of a group.
     pub(crate) fn describe_group(&self, group: &str, deadline: Deadline) -> Result<GroupDescription> {
         self.coordinators
             .client()?
@@ -73,24 +74,24 @@ impl Control {
             .map_err(|error| self.failed(format!("describe group {group:?}"), error))
     }
 
-    /// Tries again what fails, as a whole or for a partition, because a coordinator is being found, loads or moves, or has
-    /// not heard of the topic yet.
+    /// Retries a call until the deadline if the call or one of its partitions fails temporarily: the coordinator is being found,
+    /// loads or moves, or does not know the topic yet.
     fn retrying(
         &self,
         deadline: Deadline,
-        mut call: impl FnMut(&Asking) -> Result<Vec<Answer>, KafkaError>,
-    ) -> Result<Result<Vec<Answer>, KafkaError>> {
+        mut call: impl FnMut(&CoordinatorClient) -> Result<Vec<PartitionOutcome>, KafkaError>,
+    ) -> Result<Result<Vec<PartitionOutcome>, KafkaError>> {
         loop {
             let client = self.coordinators.client()?;
             let outcome = call(&client);
             let codes: Vec<RDKafkaErrorCode> = match &outcome {
-                Ok(answers) => {
-                    answers.iter().filter_map(|(_, answer)| answer.as_ref().err()).filter_map(code_of).collect()
+                Ok(outcomes) => {
+                    outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).filter_map(code_of).collect()
                 }
                 Err(error) => code_of(error).into_iter().collect(),
             };
-            let passes = codes.iter().any(|code| is_passing(*code) || is_unknown_topic(*code));
-            if !passes || deadline.has_passed() {
+            let is_temporary = codes.iter().any(|code| is_passing(*code) || is_unknown_topic(*code));
+            if !is_temporary || deadline.has_passed() {
                 return Ok(outcome);
             }
             if codes.contains(&RDKafkaErrorCode::NotCoordinator) {
@@ -101,30 +102,30 @@ impl Control {
     }
 }
 
-impl Asking {
+impl CoordinatorClient {
     fn alter_offsets(
         &self,
         group: &str,
         offsets: &[PartitionOffset],
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, KafkaError> {
+    ) -> Result<Vec<PartitionOutcome>, KafkaError> {
         let group = CString::new(group)?;
         let list = native_list(offsets)?;
         let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS;
-        // SAFETY: the group's name and the list outlive the call that copies them; the request is ours to destroy.
+        // SAFETY: the call copies the group's name and the list, which outlive it. The request is ours to destroy.
         let request = unsafe {
             Native::own(
                 rdsys::rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list.ptr()),
                 rdsys::rd_kafka_AlterConsumerGroupOffsets_destroy,
             )?
         };
-        let reply = native::ask(self.client(), operation, deadline, |client, options, queue| {
+        let response = native::request(self.client(), operation, deadline, |client, options, queue| {
             // SAFETY: all handles are alive; an array of one request.
             unsafe { rdsys::rd_kafka_AlterConsumerGroupOffsets(client, &mut request.as_ptr(), 1, options, queue) }
         })?;
-        // SAFETY: the event is alive for as long as what is read out of it, and is checked for its kind (null result).
+        // SAFETY: everything that is read belongs to the event, which is alive. The result is null if the event is of another kind.
         unsafe {
-            let result = rdsys::rd_kafka_event_AlterConsumerGroupOffsets_result(reply.as_ptr());
+            let result = rdsys::rd_kafka_event_AlterConsumerGroupOffsets_result(response.as_ptr());
             if result.is_null() {
                 return Err(KafkaError::AdminOp(RDKafkaErrorCode::BadMessage));
             }
@@ -139,7 +140,7 @@ impl Asking {
         group: &str,
         partitions: &[PartitionOffset],
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, KafkaError> {
+    ) -> Result<Vec<PartitionOutcome>, KafkaError> {
         let group = CString::new(group)?;
         let list = native_list(partitions)?;
         let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
@@ -150,13 +151,13 @@ impl Asking {
                 rdsys::rd_kafka_ListConsumerGroupOffsets_destroy,
             )?
         };
-        let reply = native::ask(self.client(), operation, deadline, |client, options, queue| {
+        let response = native::request(self.client(), operation, deadline, |client, options, queue| {
             // SAFETY: all handles are alive; an array of one request.
             unsafe { rdsys::rd_kafka_ListConsumerGroupOffsets(client, &mut request.as_ptr(), 1, options, queue) }
         })?;
         // SAFETY: as in `alter_offsets`.
         unsafe {
-            let result = rdsys::rd_kafka_event_ListConsumerGroupOffsets_result(reply.as_ptr());
+            let result = rdsys::rd_kafka_event_ListConsumerGroupOffsets_result(response.as_ptr());
             if result.is_null() {
                 return Err(KafkaError::AdminOp(RDKafkaErrorCode::BadMessage));
             }
@@ -169,13 +170,13 @@ impl Asking {
     fn describe(&self, group: &str, deadline: Deadline) -> Result<GroupDescription, KafkaError> {
         let group = CString::new(group)?;
         let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        let reply = native::ask(self.client(), operation, deadline, |client, options, queue| {
+        let response = native::request(self.client(), operation, deadline, |client, options, queue| {
             // SAFETY: all handles are alive; an array of one name, which is copied.
             unsafe { rdsys::rd_kafka_DescribeConsumerGroups(client, &mut group.as_ptr(), 1, options, queue) }
         })?;
-        // SAFETY: what is read belongs to the event, which is alive; each pointer is checked or documented as non-null.
+        // SAFETY: everything that is read belongs to the event, which is alive. Each pointer is checked or documented as non-null.
         unsafe {
-            let result = rdsys::rd_kafka_event_DescribeConsumerGroups_result(reply.as_ptr());
+            let result = rdsys::rd_kafka_event_DescribeConsumerGroups_result(response.as_ptr());
             let mut count = 0;
             let groups = match result.is_null() {
                 true => ptr::null_mut(),
@@ -205,39 +206,43 @@ fn native_list(partitions: &[PartitionOffset]) -> Result<TopicPartitionList, Kaf
     Ok(list)
 }
 
+/// Reads the partitions of the first result.
+///
 /// # Safety
 /// `groups` is an array of `count` results that are alive.
 unsafe fn group_offsets(
     groups: *mut *const rdsys::rd_kafka_group_result_t,
     count: usize,
-) -> Result<Vec<Answer>, KafkaError> {
+) -> Result<Vec<PartitionOutcome>, KafkaError> {
     if count == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: there is at least one result; its partitions belong to it, and the list's elements are `cnt` many.
+    // SAFETY: there is at least one result. Its partitions belong to it, and the list has `cnt` elements.
     unsafe {
         codes::of_error(rdsys::rd_kafka_group_result_error(*groups))?;
         let list = rdsys::rd_kafka_group_result_partitions(*groups);
         if list.is_null() || (*list).cnt == 0 {
             return Ok(Vec::new());
         }
-        let answer = |at| {
+        let outcome = |at| {
             let element = (*list).elems.add(at);
             let (partition, offset) = ((*element).partition, (*element).offset);
             let offset = (offset >= 0).then_some(offset);
             (PartitionOffset { topic: text((*element).topic), partition, offset }, codes::of_partition(element))
         };
-        Ok((0..(*list).cnt as usize).map(answer).collect())
+        Ok((0..(*list).cnt as usize).map(outcome).collect())
     }
 }
 
+/// Describes a member in one line: its client id, host and partitions.
+///
 /// # Safety
 /// `member` is null or a description that is alive.
 unsafe fn describe_member(member: *const rdsys::rd_kafka_MemberDescription_t) -> String {
     if member.is_null() {
         return String::new();
     }
-    // SAFETY: what the accessors return belongs to the member; the list's elements are `cnt` many.
+    // SAFETY: everything that the accessors return belongs to the member. The list has `cnt` elements.
     unsafe {
         let mut line = format!(
             "{} at {}",

@@ -1,4 +1,4 @@
-//! The broker of a harness and the questions put to it; the lowest layer, which knows none of the others.
+//! The broker of a harness and the requests to it. The lowest layer, which uses none of the layers above it.
 
 mod admin;
 mod advice;
@@ -32,27 +32,27 @@ use crate::config::java;
 use crate::config::properties::Property;
 use crate::model::error::{Error, Result};
 
-/// What a broker can do: what a test that depends on it asks for, and not which kind of broker it is.
+/// The features of a broker. A test that depends on a feature checks for it here, not for the kind of broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Topics can be deleted while it runs.
+    /// Whether topics can be deleted.
     pub delete_topics: bool,
-    /// Groups can be deleted while it runs.
+    /// Whether groups can be deleted.
     pub delete_groups: bool,
-    /// The state and the members of a group can be asked for.
+    /// Whether the state and the members of a group can be described.
     pub describe_groups: bool,
-    /// Topics take configurations such as `cleanup.policy`.
+    /// Whether topics accept configurations such as `cleanup.policy`.
     pub topic_config: bool,
-    /// What a transaction has aborted, or not committed yet, is hidden from readers of committed messages.
+    /// Whether `read_committed` consumers skip the messages of open and aborted transactions.
     pub abort_markers: bool,
-    /// It gives a test faults on demand ([`Kafka::faults`](crate::Kafka::faults)).
+    /// Whether the broker has faults on demand ([`Kafka::faults`](crate::Kafka::faults)).
     pub faults: bool,
-    /// It outlives this process, and with it what is not deleted.
+    /// Whether the broker outlives this process, and keeps all topics and groups that are not deleted.
     pub outlives_process: bool,
 }
 
-/// A topic in the shape in which it is to be made.
+/// The shape of a topic: its partitions, replication factor and configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shape {
     pub(crate) partitions: i32,
@@ -61,32 +61,33 @@ pub(crate) struct Shape {
     pub(crate) config: Vec<(String, String)>,
 }
 
-/// Whether a topic that was asked for is new.
+/// Whether a create request created the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Creation {
     Created,
     AlreadyExists,
 }
 
-/// A broker, and the clients that ask it: Apache Kafka, Redpanda, whatever speaks the protocol, or the embedded one.
+/// A broker and this crate's clients for it. The broker is Apache Kafka, Redpanda, another implementation of the protocol, or the
+/// embedded broker.
 pub(crate) struct Broker {
     control: Control,
     admin: AdminClient<ClientErrors>,
     config: ClientConfig,
     name: String,
     bootstrap_servers: String,
-    /// The broker itself where it is in this process. It is dropped last, after its clients.
+    /// The embedded broker, if it is in this process. The last field, so that it is dropped after its clients.
     embedded: Option<Arc<EmbeddedKafka>>,
 }
 
 impl Broker {
-    /// The clients of a cluster, which begin to connect; there is no fall-back to the embedded broker.
+    /// Creates the clients for a cluster, which start to connect. There is no fallback to the embedded broker.
     pub(crate) fn cluster(bootstrap_servers: &str, properties: &[Property]) -> Result<Self> {
         let config = config_of(properties, bootstrap_servers);
-        Self::reached_by(config, format!("broker {bootstrap_servers}"), None)
+        Self::with_clients(config, format!("broker {bootstrap_servers}"), None)
     }
 
-    /// Starts brokers in this process, on loopback ports that a child process reaches too.
+    /// Starts embedded brokers in this process. They listen on loopback ports, so child processes can connect too.
     pub(crate) fn embedded(brokers: usize, properties: &[Property]) -> Result<Self> {
         let embedded = EmbeddedKafka::builder().brokers(brokers).start().map_err(|error| Error::Broker {
             action: "start the embedded broker".to_owned(),
@@ -96,10 +97,10 @@ impl Broker {
         })?;
         let config = config_of(properties, embedded.bootstrap_servers());
         let name = format!("embedded broker {}", embedded.bootstrap_servers());
-        Self::reached_by(config, name, Some(Arc::new(embedded)))
+        Self::with_clients(config, name, Some(Arc::new(embedded)))
     }
 
-    fn reached_by(config: ClientConfig, name: String, embedded: Option<Arc<EmbeddedKafka>>) -> Result<Self> {
+    fn with_clients(config: ClientConfig, name: String, embedded: Option<Arc<EmbeddedKafka>>) -> Result<Self> {
         let own = |role| {
             let mut own = own_config(&config, embedded.is_some(), role);
             own.set("client.id", "rstest-kafka-control");
@@ -111,7 +112,7 @@ impl Broker {
         Ok(Self { control, admin, config, name, bootstrap_servers, embedded })
     }
 
-    /// What messages call it: `embedded broker 127.0.0.1:34567`, `broker kafka:9092`.
+    /// Returns the broker's name for error messages: `embedded broker 127.0.0.1:34567`, `broker kafka:9092`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -120,22 +121,22 @@ impl Broker {
         &self.bootstrap_servers
     }
 
-    /// How any client reaches it.
+    /// Returns the configuration for any client.
     pub(crate) fn client_config(&self) -> ClientConfig {
-        service::fit(&self.config, Role::Any)
+        service::for_role(&self.config, Role::Any)
     }
 
-    /// What a service's consumer wants in a test.
+    /// Returns the configuration for a service's consumer in a test.
     pub(crate) fn consumer_config(&self, group: &str) -> ClientConfig {
         service::consumer(&self.config, group)
     }
 
-    /// What a service's producer wants in a test that waits so long.
+    /// Returns the configuration for a service's producer in a test with this timeout.
     pub(crate) fn producer_config(&self, timeout: Duration) -> ClientConfig {
         service::producer(&self.config, timeout)
     }
 
-    /// How this crate's own clients reach it.
+    /// Returns the configuration for this crate's own clients.
     pub(crate) fn own_client_config(&self, role: Role) -> ClientConfig {
         own_config(&self.config, self.embedded.is_some(), role)
     }
@@ -152,12 +153,12 @@ impl Broker {
         }
     }
 
-    /// The connection that never fetches.
+    /// Returns the client that never fetches.
     pub(crate) fn control(&self) -> &Control {
         &self.control
     }
 
-    /// The broker itself, where it is in this process.
+    /// Returns the embedded broker, if it is in this process.
     pub(crate) fn as_embedded(&self) -> Option<&Arc<EmbeddedKafka>> {
         self.embedded.as_ref()
     }
@@ -173,12 +174,12 @@ fn config_of(properties: &[Property], bootstrap_servers: &str) -> ClientConfig {
 }
 
 fn own_config(config: &ClientConfig, is_embedded: bool, role: Role) -> ClientConfig {
-    let mut own = service::fit(config, role);
-    // What a test has deleted must not come back: a producer asks again for every topic that it has ever used.
+    let mut own = service::for_role(config, role);
+    // Otherwise a deleted topic would come back, because a producer requests metadata for every topic that it has ever used.
     own.set("allow.auto.create.topics", "false");
     if is_embedded {
-        // A client that has learned its brokers' names lets 11 ms pass before it connects to the one that it needs. With this
-        // off it connects to all at once, which are few here.
+        // With sparse connections, a client waits 11 ms before it connects to the broker that it needs. Without them it
+        // connects to all brokers at once, and an embedded cluster has few.
         own.set("enable.sparse.connections", "false");
     }
     own

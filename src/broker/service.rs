@@ -1,11 +1,11 @@
-//! Configurations for a service's clients: what each kind of client takes, and what a test wants of it.
+//! Configurations for a service's clients: the properties of each kind of client, and defaults that suit a test.
 
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-/// librdkafka's properties of consumers, which every other client ignores with a warning.
-const OF_CONSUMERS: &[&str] = &[
+/// librdkafka's consumer properties. Other clients ignore them with a warning.
+const CONSUMER_PROPERTIES: &[&str] = &[
     "auto.commit.enable",
     "auto.commit.interval.ms",
     "auto.offset.reset",
@@ -39,8 +39,8 @@ const OF_CONSUMERS: &[&str] = &[
     "session.timeout.ms",
 ];
 
-/// Those of producers.
-const OF_PRODUCERS: &[&str] = &[
+/// librdkafka's producer properties. Other clients ignore them with a warning.
+const PRODUCER_PROPERTIES: &[&str] = &[
     "acks",
     "batch.num.messages",
     "batch.size",
@@ -69,7 +69,7 @@ const OF_PRODUCERS: &[&str] = &[
     "transactional.id",
 ];
 
-/// What a configuration is for.
+/// The kind of client that a configuration is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Any,
@@ -77,56 +77,56 @@ pub(crate) enum Role {
     Producer,
 }
 
-/// Of 10 s, which is how late a service sees that its broker is back.
-const OF_BOTH: &[(&str, &str)] = &[("reconnect.backoff.max.ms", "500")];
+/// Defaults for consumers and producers. With librdkafka's 10 s, a service would notice that late that its broker is back.
+const SHARED_DEFAULTS: &[(&str, &str)] = &[("reconnect.backoff.max.ms", "500")];
 
-const OF_A_TESTED_CONSUMER: &[(&str, &str)] = &[
-    // For a topic that was only named. Everywhere else the group's committed offsets decide.
+const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
+    // Matters only for a topic that did not exist when the group was created. Other topics have committed offsets.
     ("auto.offset.reset", "earliest"),
-    // Of 5 s, which is how long the crate waits too.
+    // librdkafka's 5 s is as long as this crate's default timeout.
     ("auto.commit.interval.ms", "50"),
-    // Of 500 ms. After an assignment the first Fetch asks for the partitions that are ready by then, the others wait for its
-    // answer.
+    // librdkafka's default is 500 ms. After an assignment, the first Fetch covers only the partitions that are ready by then.
+    // The others wait for its response.
     ("fetch.wait.max.ms", "50"),
-    // Of 500 ms, after an answer such as that the leader has moved.
+    // librdkafka's default is 500 ms. Applies after an error response, such as that the leader has moved.
     ("fetch.error.backoff.ms", "50"),
-    // Of 5 minutes: how late it sees a new partition, or a topic of a pattern. A topic that is created after it has
-    // subscribed is seen after 150 ms instead of 1 s.
+    // librdkafka's default is 5 minutes. Determines how late a consumer finds a new partition or a topic of a pattern. It
+    // finds a topic that is created after it has subscribed in 150 ms instead of 1 s.
     ("topic.metadata.refresh.interval.ms", "200"),
 ];
 
-/// Without what a client of that role would ignore with a warning.
-pub(super) fn fit(config: &ClientConfig, role: Role) -> ClientConfig {
-    let mut fit = config.clone();
+/// Returns the configuration without the properties that a client of this role would ignore with a warning.
+pub(super) fn for_role(config: &ClientConfig, role: Role) -> ClientConfig {
+    let mut filtered = config.clone();
     if role != Role::Consumer {
-        for key in OF_CONSUMERS {
-            fit.remove(key);
+        for key in CONSUMER_PROPERTIES {
+            filtered.remove(key);
         }
     }
     if role != Role::Producer {
-        for key in OF_PRODUCERS {
-            fit.remove(key);
+        for key in PRODUCER_PROPERTIES {
+            filtered.remove(key);
         }
     }
-    fit
+    filtered
 }
 
 pub(super) fn consumer(config: &ClientConfig, group: &str) -> ClientConfig {
-    let mut config = with(fit(config, Role::Consumer), OF_BOTH.iter().chain(OF_A_TESTED_CONSUMER));
+    let mut config = with_defaults(for_role(config, Role::Consumer), SHARED_DEFAULTS.iter().chain(CONSUMER_DEFAULTS));
     config.set("group.id", group);
     config
 }
 
 pub(super) fn producer(config: &ClientConfig, timeout: Duration) -> ClientConfig {
-    // Of 5 minutes: a send that nobody acknowledges fails when the test's own waits do.
+    // librdkafka's default is 5 minutes. A send that is not acknowledged should fail within the test's timeout.
     let timeout = timeout.as_millis().to_string();
-    // Of 5 ms, which each message that is waited for takes longer: 8 ms instead of 1.8 on Kafka.
+    // librdkafka's default of 5 ms delays each message by that much: sending one takes 8 ms instead of 1.8 ms on Kafka.
     let own = [("linger.ms", "0"), ("message.timeout.ms", &timeout)];
-    with(fit(config, Role::Producer), OF_BOTH.iter().chain(&own))
+    with_defaults(for_role(config, Role::Producer), SHARED_DEFAULTS.iter().chain(&own))
 }
 
-/// What the harness was given wins.
-fn with<'a>(mut config: ClientConfig, defaults: impl Iterator<Item = &'a (&'a str, &'a str)>) -> ClientConfig {
+/// Adds defaults. The properties of the harness override them.
+fn with_defaults<'a>(mut config: ClientConfig, defaults: impl Iterator<Item = &'a (&'a str, &'a str)>) -> ClientConfig {
     for (key, value) in defaults {
         if config.get(key).is_none() {
             config.set(*key, *value);
@@ -135,9 +135,9 @@ fn with<'a>(mut config: ClientConfig, defaults: impl Iterator<Item = &'a (&'a st
     config
 }
 
-/// The properties of a configuration as plain pairs, for another version of rdkafka or for another client.
+/// Returns the properties of a configuration as key-value pairs, for another version of rdkafka or for another client.
 ///
-/// They are what the client gets, passwords too; `Debug` of a [`ClientConfig`] leaves out some of them.
+/// The pairs contain every value, including passwords. The `Debug` output of a [`ClientConfig`] leaves some of them out.
 ///
 /// ```
 /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
@@ -148,9 +148,9 @@ fn with<'a>(mut config: ClientConfig, defaults: impl Iterator<Item = &'a (&'a st
 /// assert_eq!(pairs["bootstrap.servers"], kafka.bootstrap_servers());
 /// ```
 ///
-/// A `ClientConfig` of any version of rdkafka collects them too.
+/// A `ClientConfig` of any version of rdkafka can collect the pairs too.
 pub fn pairs(config: &ClientConfig) -> impl Iterator<Item = (String, String)> + use<> {
-    // `config_map` has placeholders in the place of passwords.
+    // Not the values of `config_map`, which has placeholders for passwords.
     let keys = config.config_map().into_keys();
     let pairs = keys.filter_map(|key| Some((key.to_owned(), config.get(key)?.to_owned())));
     pairs.collect::<Vec<_>>().into_iter()

@@ -1,4 +1,4 @@
-//! What a topic is now: which of those that had its name, and with how many partitions.
+//! Reads a topic's id and its number of partitions.
 
 use std::ffi::{CString, c_char};
 
@@ -11,15 +11,15 @@ use super::codes;
 use super::native::{self, Native};
 use crate::sync::wait::Deadline;
 
-/// A topic of which every partition has a leader.
+/// A topic with a leader for every partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Described {
-    /// Nil where the broker gives its topics no ids.
+    /// Nil if the broker does not support topic ids.
     pub(super) id: Uuid,
     pub(super) partitions: i32,
 }
 
-/// Asks what the topic is, in one request, which does not create it.
+/// Describes a topic in one request. Does not create the topic.
 pub(super) fn describe<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
@@ -27,7 +27,7 @@ pub(super) fn describe<C: ClientContext>(
 ) -> Result<Described, KafkaError> {
     let name = CString::new(topic)?;
     let mut pointers: [*const c_char; 1] = [name.as_ptr()];
-    // SAFETY: an array of names that end with a 0, all of which are copied; the collection is ours to destroy.
+    // SAFETY: an array of names that end with a 0. The call copies them. The collection is ours to destroy.
     let collection = unsafe {
         Native::own(
             rdsys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()),
@@ -35,14 +35,14 @@ pub(super) fn describe<C: ClientContext>(
         )?
     };
     let operation = rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-    let reply = native::ask(client, operation, deadline, |client, options, queue| {
-        // SAFETY: all handles are alive; the topics' names are copied.
+    let response = native::request(client, operation, deadline, |client, options, queue| {
+        // SAFETY: all handles are alive. The call copies the topics' names.
         unsafe { rdsys::rd_kafka_DescribeTopics(client, collection.as_ptr(), options, queue) }
     })?;
-    // SAFETY: what is read belongs to the event, which is alive and checked for its kind (null result). Each array has as many
-    // elements as is said with it.
+    // SAFETY: everything that is read belongs to the event, which is alive. The result is null if the event is of another kind.
+    // Each array has `count` elements.
     unsafe {
-        let result = rdsys::rd_kafka_event_DescribeTopics_result(reply.as_ptr());
+        let result = rdsys::rd_kafka_event_DescribeTopics_result(response.as_ptr());
         if result.is_null() {
             return Err(KafkaError::AdminOp(RDKafkaErrorCode::BadMessage));
         }
@@ -55,10 +55,12 @@ pub(super) fn describe<C: ClientContext>(
     }
 }
 
+/// Reads one description. Returns an error if a partition has no leader.
+///
 /// # Safety
-/// `description` is one that is alive.
+/// `description` is alive.
 unsafe fn described(description: *const rdsys::rd_kafka_TopicDescription_t) -> Result<Described, KafkaError> {
-    // SAFETY: what the accessors return belongs to the description; the partitions are as many as is said with them.
+    // SAFETY: everything that the accessors return belongs to the description. The array of partitions has `count` elements.
     unsafe {
         codes::of_error(rdsys::rd_kafka_TopicDescription_error(description))?;
         let id = rdsys::rd_kafka_TopicDescription_topic_id(description);

@@ -1,4 +1,4 @@
-//! The variables of the process: which there are, and what each takes.
+//! The environment variables of this crate and their valid values.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use crate::model::error::{Error, Result};
 /// The prefix of all variables of this crate.
 const PREFIX: &str = "RSTEST_KAFKA_";
 
-/// Each variable without its prefix, with what it takes.
+/// Each variable without its prefix, with its valid values.
 const VARIABLES: &[(&str, &str)] = &[
-    ("BOOTSTRAP_SERVERS", "host:port, several with commas between them"),
+    ("BOOTSTRAP_SERVERS", "host:port, separated by commas"),
     ("PROPERTIES", "the path of a Java-style client .properties file"),
     ("EMBEDDED_BROKERS", "a whole number from 1 to 9"),
     ("TOPIC_PREFIX", "letters, digits, '.', '_' and '-'"),
@@ -23,21 +23,21 @@ const VARIABLES: &[(&str, &str)] = &[
     ("KEEP_TOPICS", "never, failed or always"),
     ("FAILURE_REPORT", "off, on or long"),
     ("REPORT", "off, summary, or html: and the path of an HTML report"),
-    ("STATE_DIR", "the path of a folder"),
+    ("STATE_DIR", "the path of a directory"),
 ];
 
-/// The variables that this crate looks at, read once and passed in from then on.
+/// A copy of the environment, so that tests can pass their own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     variables: BTreeMap<String, Option<String>>,
 }
 
 impl Environment {
-    /// The environment of this process: the one place that reads it.
+    /// Reads the environment of this process. No other function of this crate reads it.
     pub(crate) fn of_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| {
-                // A name that is not UTF-8 cannot be one of ours; a value that is not is kept as unreadable.
+                // A name that is not UTF-8 is not one of ours. A value that is not UTF-8 is kept as invalid.
                 Some((name.into_string().ok()?, value.into_string().ok()))
             })
             .collect();
@@ -50,12 +50,12 @@ impl Environment {
         Self { variables }
     }
 
-    /// The value of a variable of the runner's; empty counts as unset, as in a shell's `VAR= command`.
+    /// Returns the value of a variable. An empty variable counts as unset, as in a shell's `VAR= command`.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name)?.as_deref().filter(|value| !value.is_empty())
     }
 
-    /// The value of `RSTEST_KAFKA_{name}`, parsed; an unreadable one is an error that names it.
+    /// Parses the value of `RSTEST_KAFKA_{name}`. The error for an invalid value names the variable.
     pub(crate) fn setting<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
         let variable = format!("{PREFIX}{name}");
         let takes = VARIABLES.iter().find(|(known, _)| *known == name).map_or("", |(_, takes)| takes);
@@ -72,7 +72,7 @@ impl Environment {
         parse(value).map(Some).ok_or_else(|| error(value))
     }
 
-    /// Refuses variables with our prefix that we do not know: a misspelt one would be silently without effect.
+    /// Returns an error if a variable with our prefix is unknown, because a misspelt variable would have no effect.
     pub(crate) fn refuse_unknown(&self) -> Result<()> {
         let unknown = self.variables.keys().find(|name| {
             name.strip_prefix(PREFIX).is_some_and(|rest| !VARIABLES.iter().any(|(known, _)| *known == rest))
@@ -81,9 +81,9 @@ impl Environment {
         let known: Vec<String> = VARIABLES.iter().map(|(name, _)| format!("{PREFIX}{name}")).collect();
         Err(Error::Config {
             setting: unknown.clone(),
-            // Whatever it is, it may be a password.
+            // The value of an unknown variable may be a password.
             value: String::new(),
-            takes: format!("no such variable; known are {}", known.join(", ")),
+            takes: format!("unknown variable; the known variables are {}", known.join(", ")),
         })
     }
 }

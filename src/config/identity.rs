@@ -1,4 +1,4 @@
-//! Waiter this process is, by its environment: its worker, its run, and the run of cargo-nextest that it is a test of.
+//! Detects the worker id, the run id and the cargo-nextest run from the environment.
 
 use std::sync::OnceLock;
 
@@ -10,6 +10,7 @@ use crate::model::ids::{RunId, WorkerId};
 use crate::model::name_part::{self, NamePart};
 
 impl WorkerId {
+    /// Returns the builder's worker id, or the first that the environment names, or `main`.
     pub(crate) fn detect(built: Option<&str>, environment: &Environment) -> Result<Self> {
         let id = match (
             built.or_else(|| environment.get("RSTEST_KAFKA_WORKER_ID")),
@@ -23,11 +24,11 @@ impl WorkerId {
         };
         name_part::check_part(NamePart::WorkerId, &id)?;
         if id.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
-            // With worker id 1 the topic `orders-1` of lane 0 and the topic `orders` of lane 1 would be one.
+            // With worker id 1, the topic `orders-1` of lane 0 and the topic `orders` of lane 1 would have the same name.
             return Err(Error::Config {
                 setting: "the worker id".to_owned(),
                 value: id,
-                takes: "it takes at least one letter, `.` or `_`, so that it cannot be taken for a lane's number"
+                takes: "it takes at least one letter, `.` or `_`, so that it differs from the number of a worker"
                     .to_owned(),
             });
         }
@@ -36,6 +37,7 @@ impl WorkerId {
 }
 
 impl RunId {
+    /// Returns the id of the cargo-nextest run, or a random id of this process.
     pub(crate) fn detect(environment: &Environment) -> Result<Self> {
         static OF_PROCESS: OnceLock<RunId> = OnceLock::new();
         match environment.get("NEXTEST_RUN_ID") {
@@ -52,16 +54,17 @@ impl RunId {
     }
 }
 
-/// The run of cargo-nextest that this process is a test of.
+/// The cargo-nextest run that this process belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NextestRun {
     /// `NEXTEST_RUN_ID`, 32 hex digits.
     pub(crate) run: String,
-    /// `NEXTEST_ATTEMPT`: beyond 1 the test failed before.
+    /// `NEXTEST_ATTEMPT`. If it is greater than 1, the test has failed before.
     pub(crate) attempt: u32,
 }
 
 impl NextestRun {
+    /// Returns the run, or `None` if this process was not started by cargo-nextest.
     pub(crate) fn detect(environment: &Environment) -> Option<Self> {
         let run = Uuid::parse_str(environment.get("NEXTEST_RUN_ID")?).ok()?;
         let attempt = environment.get("NEXTEST_ATTEMPT").and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
@@ -98,17 +101,17 @@ mod tests {
     #[case("")]
     #[case("a b")]
     #[case("ä")]
-    fn a_worker_id_that_kafka_would_refuse_is_named(#[case] id: &str) {
+    fn an_invalid_worker_id_is_named(#[case] id: &str) {
         let message = WorkerId::detect(Some(id), &Environment::of([])).unwrap_err().to_string();
         assert!(message.contains("worker id") && message.contains(&format!("{id:?}")), "{message}");
     }
 
     #[rstest]
-    fn run_id_is_of_nextest_and_else_of_the_process() {
+    fn the_run_id_is_the_one_of_nextest_or_of_the_process() {
         let nextest = Environment::of([("NEXTEST_RUN_ID", "8f14e45f-ceea-467f-a9ab-3c5d9a2b1c0d")]);
         assert_eq!(RunId::detect(&nextest).unwrap().as_str(), "8f14e45f");
         let process = RunId::detect(&Environment::of([])).unwrap();
-        assert_eq!(process, RunId::detect(&Environment::of([])).unwrap(), "made once per process");
+        assert_eq!(process, RunId::detect(&Environment::of([])).unwrap(), "created once per process");
         assert!(process.len() == 8 && process.chars().all(|digit| digit.is_ascii_hexdigit()), "{process}");
         let garbled = Environment::of([("NEXTEST_RUN_ID", "later")]);
         assert!(RunId::detect(&garbled).unwrap_err().to_string().contains("later"));

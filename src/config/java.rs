@@ -1,17 +1,17 @@
-//! What Java's clients call otherwise than librdkafka.
+//! Translates the properties of Java clients to librdkafka's.
 
 use super::properties::Property;
 use crate::model::secret::Secret;
 
-/// A property that cannot be had here, and what to use instead; never its value.
+/// A property that is not supported, and what to use instead. Does not contain the property's value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) property: String,
     pub(crate) instead: String,
 }
 
-/// Another name for the same thing with the same meaning. Of librdkafka's own two names for one property the one that
-/// this crate uses, lest both be set.
+/// Other names of properties with the same meaning. This includes librdkafka's own aliases, so that a property is not set twice
+/// under two names.
 const RENAMED: &[(&str, &str)] = &[
     ("delivery.timeout.ms", "message.timeout.ms"),
     ("fetch.max.wait.ms", "fetch.wait.max.ms"),
@@ -26,8 +26,8 @@ const RENAMED: &[(&str, &str)] = &[
     ("ssl.truststore.certificates", "ssl.ca.pem"),
 ];
 
-/// How a Java client does its own work, or what this crate's clients set for themselves: of no effect here.
-const LEFT_OUT: &[&str] = &[
+/// Properties without effect, because they concern the internals of a Java client or because this crate's clients set them.
+const IGNORED: &[&str] = &[
     "auto.include.jmx.reporter",
     "buffer.memory",
     "client.id",
@@ -63,34 +63,37 @@ const LEFT_OUT: &[&str] = &[
     "value.serializer",
 ];
 
-/// What would be missed if it were left out, with what there is instead.
+/// Properties that must not be ignored silently, with what to use instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("config.providers", "values are not looked up elsewhere: write them out, or use Harness::builder().property"),
+    (
+        "config.providers",
+        "config providers are not supported: write the values out, or use Harness::builder().property",
+    ),
     ("sasl.client.callback.handler.class", NO_CLASS),
     ("sasl.login.callback.handler.class", NO_CLASS),
     ("sasl.login.class", NO_CLASS),
     ("ssl.engine.factory.class", NO_CLASS),
     (
         "transactional.id",
-        "the crate's producer has no transactions: give it to the service's own producer, made of Kafka::producer_config",
+        "the crate's producer has no transactions: set it on the service's own producer, created from Kafka::producer_config",
     ),
 ];
 
-const NO_CLASS: &str = "no Java class can run here: use what librdkafka has, such as sasl.mechanism PLAIN, SCRAM-SHA-512 or \
-                        OAUTHBEARER with sasl.oauthbearer.method oidc";
+const NO_CLASS: &str = "a Java class cannot be loaded: use a mechanism of librdkafka, such as sasl.mechanism PLAIN, SCRAM-SHA-512 \
+                        or OAUTHBEARER with sasl.oauthbearer.method oidc";
 
-const JKS_TRUSTSTORE: &str = "librdkafka reads no Java truststore: export its certificates with keytool -list -rfc and name \
-                              that file in ssl.ca.location, or here beside ssl.truststore.type=PEM";
+const JKS_TRUSTSTORE: &str = "librdkafka does not read Java truststores: export the certificates with keytool -list -rfc and set \
+                              ssl.ca.location to that file, or set this property to it and ssl.truststore.type to PEM";
 
-const JKS_KEYSTORE: &str = "librdkafka reads keystores of the types PKCS12 and PEM: convert it with keytool -importkeystore \
-                            -deststoretype pkcs12";
+const JKS_KEYSTORE: &str = "librdkafka reads keystores of the types PKCS12 and PEM: convert the keystore with keytool \
+                            -importkeystore -deststoretype pkcs12";
 
-/// The name that this crate's clients know the property by.
+/// Returns the name of the property in this crate's clients.
 pub(crate) fn canonical(name: &str) -> &str {
     RENAMED.iter().find(|(java, _)| *java == name).map_or(name, |(_, ours)| ours)
 }
 
-/// A Java client's properties as librdkafka's; its own names stay as they are.
+/// Translates a Java client's properties to librdkafka's. librdkafka's own names are kept.
 pub(crate) fn translate(pairs: Vec<(String, String)>) -> Result<Vec<Property>, Refusal> {
     let type_of = |store: &str| {
         let name = format!("ssl.{store}.type");
@@ -102,29 +105,29 @@ pub(crate) fn translate(pairs: Vec<(String, String)>) -> Result<Vec<Property>, R
         let refused = |instead: &str| Err(Refusal { property: key.clone(), instead: instead.to_owned() });
         let mut set = |key: &str, value: &str| ours.push((key.to_owned(), Secret(value.to_owned())));
         match key.as_str() {
-            left_out if LEFT_OUT.contains(&left_out) => {}
-            // Callbacks and refreshing of a login that librdkafka does itself.
+            ignored if IGNORED.contains(&ignored) => {}
+            // librdkafka refreshes logins itself.
             refresh if refresh.starts_with("sasl.login.refresh.") => {}
-            // librdkafka's names stand for its own strategies, Java's for classes.
+            // Java's values are class names, librdkafka's are names of its own strategies.
             "partition.assignment.strategy" if value.contains("org.apache.kafka.") => {}
             "sasl.jaas.config" => match login(&value) {
                 Ok(login) => login.iter().for_each(|(key, value)| set(key, value)),
                 Err(instead) => return refused(instead),
             },
             "ssl.truststore.type" | "ssl.keystore.type" => {}
-            // It opens a truststore that librdkafka reads without.
+            // librdkafka reads PEM truststores, which need no password.
             "ssl.truststore.password" => {}
             "ssl.truststore.location" => match truststore.as_deref() {
                 Some("PEM") => set("ssl.ca.location", &value),
                 _ => return refused(JKS_TRUSTSTORE),
             },
             "ssl.keystore.location" => match keystore.as_deref() {
-                // One file has the key and the certificates.
+                // One file contains the key and the certificates.
                 Some("PEM") => {
                     set("ssl.key.location", &value);
                     set("ssl.certificate.location", &value);
                 }
-                // librdkafka's meaning of the name, and what Java opens as its default type too.
+                // librdkafka reads PKCS12, and so does Java if no type is set.
                 None | Some("PKCS12") => set(&key, &value),
                 Some(_) => return refused(JKS_KEYSTORE),
             },
@@ -144,7 +147,7 @@ pub(crate) fn translate(pairs: Vec<(String, String)>) -> Result<Vec<Property>, R
     Ok(ours)
 }
 
-/// The user and the password of a JAAS login, such as `….PlainLoginModule required username="u" password="p";`.
+/// Parses the user name and the password of a JAAS login, such as `….PlainLoginModule required username="u" password="p";`.
 fn login(jaas: &str) -> Result<[(&'static str, String); 2], &'static str> {
     const NOT_JAAS: &str = "it takes one login module, as in org.apache.kafka.common.security.plain.PlainLoginModule required \
                             username=\"…\" password=\"…\";";
@@ -170,7 +173,8 @@ fn login(jaas: &str) -> Result<[(&'static str, String); 2], &'static str> {
     Ok([("sasl.username", option("username")?), ("sasl.password", option("password")?)])
 }
 
-/// The words of a JAAS entry: quotes removed, escapes replaced, up to the semicolon, after which there may be nothing.
+/// Splits a JAAS entry into words, with quotes removed and escapes replaced. Returns `None` if the entry does not end with its
+/// first semicolon.
 fn jaas_words(jaas: &str) -> Option<Vec<String>> {
     let (mut words, mut word) = (Vec::new(), String::new());
     let mut characters = jaas.chars();
@@ -246,7 +250,7 @@ mod tests {
                    ("sasl.login.refresh.buffer.seconds", "1")], &[])]
     #[case::strategies(&[("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor")], &[])]
     #[case::a_strategy(&[("partition.assignment.strategy", "range")], &[("partition.assignment.strategy", "range")])]
-    fn names_become_librdkafkas(#[case] java: &[(&str, &str)], #[case] ours: &[(&str, &str)]) {
+    fn properties_are_translated(#[case] java: &[(&str, &str)], #[case] ours: &[(&str, &str)]) {
         let ours: Vec<_> = ours.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         assert_eq!(translated(java), Ok(ours));
     }
@@ -266,13 +270,9 @@ mod tests {
     #[case::two(&[("sasl.jaas.config", "a.PlainLoginModule required; a.ScramLoginModule x=hunter2;")], "sasl.jaas.config", "one login")]
     #[case::empty(&[("sasl.jaas.config", "")], "sasl.jaas.config", "one login")]
     #[case::only_equals(&[("sasl.jaas.config", "= hunter2;")], "sasl.jaas.config", "one login")]
-    #[case::provider(&[("config.providers", "hunter2")], "config.providers", "write them out")]
+    #[case::provider(&[("config.providers", "hunter2")], "config.providers", "write the values out")]
     #[case::transactions(&[("transactional.id", "hunter2")], "transactional.id", "producer_config")]
-    fn what_cannot_be_had_is_refused_by_name(
-        #[case] java: &[(&str, &str)],
-        #[case] property: &str,
-        #[case] instead: &str,
-    ) {
+    fn an_unsupported_property_is_named(#[case] java: &[(&str, &str)], #[case] property: &str, #[case] instead: &str) {
         let refusal = translated(java).unwrap_err();
         assert_eq!(refusal.property, property);
         assert!(refusal.instead.contains(instead) && !refusal.instead.contains("hunter2"), "{}", refusal.instead);

@@ -1,4 +1,4 @@
-//! Settings: the builder first, then the environment, which is an argument, then the default.
+//! Settings. The builder overrides the environment, and the environment overrides the default.
 
 pub(crate) mod environment;
 mod identity;
@@ -20,16 +20,16 @@ use crate::model::ids::{RunId, WorkerId};
 use crate::model::name_part::{self, NamePart};
 use crate::report::Report;
 
-/// When topics outlive the process that made them.
+/// Which topics are kept when the process exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum KeepTopics {
-    /// All are deleted at exit: the default.
+    /// All topics are deleted at exit. This is the default.
     #[default]
     Never,
-    /// Those of failed leases are kept, and named on stderr at exit.
+    /// The topics of failed tests are kept, and named on stderr at exit.
     Failed,
-    /// None is deleted.
+    /// All topics are kept.
     Always,
 }
 
@@ -46,19 +46,19 @@ impl FromStr for KeepTopics {
     }
 }
 
-/// What the output of a failed test ends with.
+/// How much the failure report at the end of a failed test's output shows.
 ///
-/// An account of its topics with their fences, ends and last records, its groups with their lag, and what its consumers
-/// had read. It asks the broker for a second or little more, and nothing when a test passes.
+/// The failure report shows the test's topics with their fences, end offsets and last messages, its groups with their lag, and
+/// the positions of its consumers. It takes little more than a second, and costs nothing if the test passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum FailureReport {
-    /// Nothing.
+    /// There is no failure report.
     Off,
-    /// The last three records of each partition, and twelve partitions of each topic: the default.
+    /// The last three messages of each partition, and up to twelve partitions of each topic. This is the default.
     #[default]
     On,
-    /// The last fifty records of each partition, and all partitions.
+    /// The last fifty messages of each partition, and all partitions.
     Long,
 }
 
@@ -75,7 +75,7 @@ impl FromStr for FailureReport {
     }
 }
 
-/// What the builder was told; `None` leaves a setting to the environment.
+/// The settings of the builder. `None` leaves a setting to the environment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) bootstrap_servers: Option<String>,
@@ -96,20 +96,20 @@ pub(crate) struct Settings {
     pub(crate) state_dir: Option<PathBuf>,
 }
 
-/// Every setting of a harness, checked.
+/// The resolved and validated settings of a harness.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// `None`: the embedded broker.
     pub(crate) bootstrap_servers: Option<String>,
-    /// For all clients: what the file has, and after it, to win over it, what the builder was told. On the embedded broker only
-    /// what the builder was told, without what says how a cluster is reached.
+    /// The properties of all clients: first the properties of the file, then the builder's, which override them. For the embedded
+    /// broker only the builder's, without addresses and security settings.
     pub(crate) properties: Vec<Property>,
     pub(crate) embedded_brokers: usize,
     pub(crate) topic_prefix: String,
     pub(crate) group_prefix: String,
     pub(crate) worker_id: WorkerId,
     pub(crate) run_id: RunId,
-    /// `None`: this process is a run of its own.
+    /// `None`: this process was not started by cargo-nextest.
     pub(crate) nextest: Option<NextestRun>,
     pub(crate) partitions: i32,
     /// `None`: the broker's default.
@@ -126,10 +126,10 @@ pub(crate) struct Config {
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl Config {
-    /// Builder, then environment, then default; the first value that is not taken is the error.
+    /// Resolves every setting. Returns an error for the first invalid value.
     pub(crate) fn resolve(settings: &Settings, environment: &Environment) -> Result<Self> {
         environment.refuse_unknown()?;
-        // Both are read even where the builder wins: an unreadable variable is a mistake whoever wins.
+        // Variables are parsed even if the builder overrides them, because an invalid variable is always a mistake.
         let number = |name, range: RangeInclusive<u64>| {
             environment.setting(name, |value| value.parse().ok().filter(|number| range.contains(number)))
         };
@@ -165,7 +165,7 @@ impl Config {
             None => StateDir::Own(state_homes(environment)),
         };
 
-        // An embedded broker that is asked for by name wins over a cluster from the environment.
+        // If the builder sets `embedded_brokers`, it overrides a cluster of the environment.
         let bootstrap_variable = text("BOOTSTRAP_SERVERS")?;
         let properties_variable = text("PROPERTIES")?.map(PathBuf::from);
         let is_embedded = settings.bootstrap_servers.is_none() && settings.embedded_brokers.is_some();
@@ -178,7 +178,7 @@ impl Config {
             None => Vec::new(),
         };
         properties.extend(settings.properties.iter().cloned());
-        // A cluster that only the properties name is meant as well.
+        // If only the properties name a cluster, that cluster is used.
         let named_by_properties = properties.iter().rfind(|(key, _)| key == "bootstrap.servers");
         let named_by_properties = named_by_properties.map(|(_, servers)| servers.0.clone());
         let bootstrap_servers = match (&settings.bootstrap_servers, settings.embedded_brokers) {
@@ -192,7 +192,7 @@ impl Config {
             return Err(Error::Config {
                 setting: (*setting).to_owned(),
                 value: servers.clone(),
-                takes: "it takes host:port, several with commas between them".to_owned(),
+                takes: "it takes host:port, separated by commas".to_owned(),
             });
         }
 
@@ -229,11 +229,11 @@ impl Config {
     }
 }
 
-/// Where a user's programs keep what shall survive them, by the customs of the system.
+/// Returns the directories in which the user's programs keep their state, most preferred first.
 fn state_homes(environment: &Environment) -> Vec<PathBuf> {
-    let folder = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = folder("HOME").map(|home| home.join(".local/state"));
-    [folder("XDG_STATE_HOME"), home, folder("LOCALAPPDATA")].into_iter().flatten().collect()
+    let directory = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = directory("HOME").map(|home| home.join(".local/state"));
+    [directory("XDG_STATE_HOME"), home, directory("LOCALAPPDATA")].into_iter().flatten().collect()
 }
 
 fn in_range<T: PartialOrd + Display>(
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[rstest]
-    fn builder_wins_over_environment_wins_over_default() {
+    fn the_builder_overrides_the_environment_which_overrides_the_default() {
         let variables = [
             ("RSTEST_KAFKA_TOPIC_PREFIX", "env"),
             ("RSTEST_KAFKA_GROUP_PREFIX", "env-group"),
@@ -325,18 +325,18 @@ mod tests {
         assert_eq!((built.partitions, built.timeout), (7, Duration::from_secs(1)));
         assert_eq!(built.bootstrap_servers.as_deref(), Some("built:9092"));
         assert_eq!(built.worker_id.as_str(), "built-worker");
-        assert_eq!(built.exit_deadline, Duration::from_millis(750), "what the builder leaves is the environment's");
+        assert_eq!(built.exit_deadline, Duration::from_millis(750), "the builder does not set it");
     }
 
     #[rstest]
-    fn embedded_brokers_of_the_builder_win_over_a_cluster_of_the_environment() {
+    fn embedded_brokers_of_the_builder_override_a_cluster_of_the_environment() {
         let settings = Settings { embedded_brokers: Some(3), ..Settings::default() };
         let config = resolve(settings, [("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "env:9092")]).unwrap();
         assert_eq!((config.bootstrap_servers, config.embedded_brokers), (None, 3));
     }
 
     #[rstest]
-    fn a_cluster_that_only_the_properties_name_is_meant() {
+    fn a_cluster_that_only_the_properties_name_is_used() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "bootstrap.servers=file:9092\nsecurity.protocol=SASL_SSL").unwrap();
         let path = file.path().to_str().unwrap();
@@ -383,7 +383,7 @@ mod tests {
     #[case::worker("RSTEST_KAFKA_WORKER_ID", "a/b")]
     #[case::worker_like_a_lane("RSTEST_KAFKA_WORKER_ID", "1-2")]
     #[case::server("RSTEST_KAFKA_BOOTSTRAP_SERVERS", " ")]
-    fn a_value_that_is_not_taken_is_named(#[case] variable: &str, #[case] value: &str) {
+    fn an_invalid_variable_is_named(#[case] variable: &str, #[case] value: &str) {
         let message = resolve(Settings::default(), [(variable, value)]).unwrap_err().to_string();
         assert!(message.contains(value), "{message}");
         let named = message.contains(variable) || message.contains("topic prefix") || message.contains("worker id");
@@ -398,7 +398,7 @@ mod tests {
     #[case::no_path(Settings { report: Some(Report::Html("".into())), ..Settings::default() }, "builder().report: an HTML report takes")]
     #[case::huge_pool(Settings { max_idle_consumers: Some(10_001), ..Settings::default() }, "idle_consumers is \"10001\"")]
     #[case::no_server(Settings { bootstrap_servers: Some(" ".into()), ..Settings::default() }, "bootstrap_servers")]
-    fn a_builder_value_that_is_not_taken_is_named(#[case] settings: Settings, #[case] says: &str) {
+    fn an_invalid_builder_value_is_named(#[case] settings: Settings, #[case] says: &str) {
         let message = resolve(settings, []).unwrap_err().to_string();
         assert!(message.contains(says), "{message}");
     }
@@ -408,7 +408,7 @@ mod tests {
     #[case("summary", Report::Summary)]
     #[case("html:target/kafka.html", Report::Html("target/kafka.html".into()))]
     #[case("html:C:\\a b.html", Report::Html("C:\\a b.html".into()))]
-    fn a_report_is_read(#[case] value: &str, #[case] report: Report) {
+    fn a_report_is_parsed(#[case] value: &str, #[case] report: Report) {
         assert_eq!(value.parse::<Report>(), Ok(report));
     }
 
@@ -430,9 +430,9 @@ mod tests {
     }
 
     #[rstest]
-    fn an_unknown_variable_is_told_the_known_ones() {
+    fn the_error_for_an_unknown_variable_lists_the_known_ones() {
         let message = resolve(Settings::default(), [("RSTEST_KAFKA_TIMEOUT", "hunter2")]).unwrap_err().to_string();
-        assert!(message.starts_with("RSTEST_KAFKA_TIMEOUT: no such variable"), "{message}");
+        assert!(message.starts_with("RSTEST_KAFKA_TIMEOUT: unknown variable"), "{message}");
         assert!(message.contains("RSTEST_KAFKA_TIMEOUT_MS"), "{message}");
         assert!(!message.contains("hunter2"), "it may be a password: {message}");
     }

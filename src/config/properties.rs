@@ -1,4 +1,4 @@
-//! Java-style client property files.
+//! Reads Java-style client `.properties` files.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use super::java;
 use crate::model::error::{Error, Result};
 use crate::model::secret::Secret;
 
-/// A property of a file, or of the builder, under its name in librdkafka.
+/// A property of a file or of the builder, with its name in librdkafka.
 pub(crate) type Property = (String, Secret);
 
-/// Whether a property says where a cluster is, or how one logs in there.
+/// Whether a property is an address or a security setting of a cluster.
 pub(crate) fn is_of_connection(key: &str) -> bool {
     matches!(
         key,
@@ -17,9 +17,9 @@ pub(crate) fn is_of_connection(key: &str) -> bool {
     ) || ["sasl.", "ssl."].iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// Reads a client `.properties` file as Java's clients do, and translates what librdkafka calls otherwise.
+/// Reads a client `.properties` file as Java clients do, and translates the names to librdkafka's.
 ///
-/// `setting` is what named the file, for messages.
+/// `setting` is the builder method or variable that names the file, for error messages.
 pub(crate) fn read(setting: &str, path: &Path) -> Result<Vec<Property>> {
     let unreadable = |why: String| Error::Config {
         setting: setting.to_owned(),
@@ -35,10 +35,10 @@ pub(crate) fn read(setting: &str, path: &Path) -> Result<Vec<Property>> {
     })
 }
 
-/// What `java.util.Properties.load` makes of a file: ISO 8859-1, comments, continuation lines, escapes. The last of
-/// several values of a key counts.
+/// Parses a file as `java.util.Properties.load` does: ISO 8859-1, with comments, continuation lines and escapes. If a key has
+/// several values, the last one counts.
 ///
-/// Its error is the number of the line at which a malformed escape stands or begins.
+/// The error is the number of the first line of the entry that contains a malformed escape.
 fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, usize> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for (number, line) in LogicalLines::of(bytes) {
@@ -51,7 +51,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, usize> {
     Ok(pairs)
 }
 
-/// Lines with their continuations, without comments and blank ones; the escapes still in them.
+/// Iterates over the lines joined with their continuations, without comments and blank lines. Escapes are not replaced.
 struct LogicalLines<'a> {
     rest: &'a [u8],
     number: usize,
@@ -62,7 +62,7 @@ impl<'a> LogicalLines<'a> {
         Self { rest: bytes, number: 0 }
     }
 
-    /// The next line as it stands in the file, without its end.
+    /// Returns the next line of the file, without its line ending.
     fn natural(&mut self) -> Option<&'a [u8]> {
         if self.rest.is_empty() {
             return None;
@@ -81,17 +81,17 @@ impl Iterator for LogicalLines<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut logical = Vec::new();
-        let mut began = 0;
+        let mut first_line = 0;
         let mut continues = false;
         while let Some(natural) = self.natural() {
             let line = trim_start(natural);
             if logical.is_empty() {
-                // A line that has only a backslash continues in one that may be a comment, in Java too.
+                // After a line with only a backslash, the next line may be a comment, as in Java.
                 if matches!(line.first(), Some(b'#' | b'!')) || (line.is_empty() && !continues) {
                     continues = false;
                     continue;
                 }
-                began = self.number;
+                first_line = self.number;
             }
             logical.extend_from_slice(line);
             let backslashes = line.iter().rev().take_while(|byte| **byte == b'\\').count();
@@ -101,10 +101,10 @@ impl Iterator for LogicalLines<'_> {
             } else if logical.is_empty() {
                 continue;
             } else {
-                return Some((began, logical));
+                return Some((first_line, logical));
             }
         }
-        (!logical.is_empty()).then_some((began, logical))
+        (!logical.is_empty()).then_some((first_line, logical))
     }
 }
 
@@ -117,8 +117,8 @@ fn trim_start(line: &[u8]) -> &[u8] {
     &line[start..]
 }
 
-/// The key ends at the first `=`, `:` or space that no backslash precedes; the value begins after one separator and the
-/// spaces around it.
+/// Splits a line into key and value. The key ends at the first unescaped `=`, `:` or space. The value starts after one separator
+/// and the spaces around it.
 fn split(line: &[u8]) -> (&[u8], &[u8]) {
     let mut escaped = false;
     let end = line.iter().position(|byte| {
@@ -132,7 +132,7 @@ fn split(line: &[u8]) -> (&[u8], &[u8]) {
     (key, trim_start(value))
 }
 
-/// Replaces the escapes; `None` for a malformed one. Java's characters are UTF-16, so a pair of escapes may be one.
+/// Replaces the escapes. Returns `None` for a malformed escape. Two escapes may form one character, because Java uses UTF-16.
 fn unescape(text: &[u8]) -> Option<String> {
     let mut units: Vec<u16> = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied();
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    /// Each of these was given to `java.util.Properties` too; it makes an empty key of a lone backslash at the end.
+    /// `java.util.Properties` parses all of these in the same way. Only a lone backslash at the end of a file is an empty key in Java.
     #[rstest]
     #[case::plain(b"a=b\nc=d\n", &[("a", "b"), ("c", "d")])]
     #[case::no_end(b"a=b", &[("a", "b")])]
@@ -176,7 +176,7 @@ mod tests {
     #[case::escapes(b"a=\\t\\r\\n\\f\\b\\\\\\q\\\"\n", &[("a", "\t\r\n\x0cb\\q\"")])]
     #[case::unicode(b"a=\\u00fc\\u20AC\\ud83d\\ude00\n", &[("a", "\u{fc}\u{20ac}\u{1f600}")])]
     #[case::latin_1(b"a=\xfc\x80\n", &[("a", "\u{fc}\u{80}")])]
-    #[case::utf_8_is_taken_for_latin_1("a=ü\n".as_bytes(), &[("a", "Ã¼")])]
+    #[case::utf_8_is_read_as_latin_1("a=ü\n".as_bytes(), &[("a", "Ã¼")])]
     #[case::continued(b"a=b,\\\n   c,\\\r\n\td\n", &[("a", "b,c,d")])]
     #[case::continued_by_nothing(b"a=b\\\n\nc=d\\\n", &[("a", "b"), ("c", "d")])]
     #[case::continued_to_the_end(b"a=b\\", &[("a", "b")])]
@@ -186,7 +186,7 @@ mod tests {
     #[case::twice(b"a=b\nc=d\na=e\n", &[("c", "d"), ("a", "e")])]
     #[case::empty_key(b"=a\n", &[("", "a")])]
     #[case::only_a_backslash(b"\\\n# b\nc=d\n", &[("c", "d")])]
-    fn a_file_is_what_java_makes_of_it(#[case] file: &[u8], #[case] pairs: &[(&str, &str)]) {
+    fn a_file_is_parsed_as_in_java(#[case] file: &[u8], #[case] pairs: &[(&str, &str)]) {
         let expected: Vec<_> = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         assert_eq!(parse(file), Ok(expected));
     }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[rstest]
-    fn a_file_that_is_not_there_is_named() {
+    fn a_missing_file_is_named() {
         let message = read("RSTEST_KAFKA_PROPERTIES", Path::new("/nowhere/client.properties")).unwrap_err().to_string();
         assert!(message.starts_with("RSTEST_KAFKA_PROPERTIES is \"/nowhere/client.properties\""), "{message}");
     }

@@ -1,11 +1,11 @@
-//! Bytes as text for people: what is not UTF-8 is escaped, and so is what a terminal would act on.
+//! Shows bytes as text. Invalid UTF-8 and control characters are escaped.
 
 use std::fmt;
 
-/// How many bytes of a key or a value a preview shows.
+/// The most bytes of a key or a value that a preview shows.
 const PREVIEW: usize = 120;
 
-/// Text as a quoted string, other bytes in hex, both cut at a length that leaves a line readable.
+/// Writes text as a quoted string and other bytes in hex, both cut off after a readable length.
 pub(crate) fn preview(f: &mut fmt::Formatter<'_>, bytes: Option<&[u8]>) -> fmt::Result {
     let Some(bytes) = bytes else { return f.write_str("none") };
     match std::str::from_utf8(bytes) {
@@ -24,7 +24,7 @@ pub(crate) fn preview(f: &mut fmt::Formatter<'_>, bytes: Option<&[u8]>) -> fmt::
     if bytes.len() > shown { write!(f, "… ({} bytes)", bytes.len()) } else { Ok(()) }
 }
 
-/// Text as it is, with each byte that is not UTF-8 as `\xff`.
+/// Converts bytes to text. Each byte that is not UTF-8 becomes an escape such as `\xff`.
 pub(crate) fn as_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -34,7 +34,7 @@ pub(crate) fn as_text(bytes: &[u8]) -> String {
     text
 }
 
-/// A character as a terminal may see it; quotes and backslashes stay as they are.
+/// Escapes a character that is not printable. Quotes and backslashes are not escaped.
 pub(crate) fn harmless(character: char) -> String {
     match character {
         '"' | '\'' | '\\' => character.to_string(),

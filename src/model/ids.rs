@@ -1,4 +1,4 @@
-//! The worker's id and the run's id, as they stand in every name.
+//! The worker id and the run id, which are parts of every name.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// The lane in which a test runs, as it stands in the names of its topics: `main`, `main-1`, `slot-3`.
+/// The id of the worker on which a test runs. It is part of the names of the test's topics: `main`, `main-1`, `slot-3`.
 ///
-/// From `RSTEST_KAFKA_WORKER_ID`, else nextest's `NEXTEST_TEST_GLOBAL_SLOT` as `slot-{n}`, else `PYTEST_XDIST_WORKER`,
-/// else `main`; lanes after the first of a process append `-{lane}`.
+/// The id comes from `RSTEST_KAFKA_WORKER_ID`. If this variable is not set, it is `slot-{n}` with nextest's
+/// `NEXTEST_TEST_GLOBAL_SLOT`, the value of `PYTEST_XDIST_WORKER`, or `main`. If a process runs several workers, all except the
+/// first append their number.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(Arc<str>);
 
@@ -18,25 +19,25 @@ impl WorkerId {
         Self(id.into())
     }
 
-    /// The id of a lane of this process; lane 0 has the plain id.
+    /// Returns the id of a lane of this process. Lane 0 has the plain id.
     pub(crate) fn of_lane(&self, lane: usize) -> Self {
         if lane == 0 { self.clone() } else { Self(format!("{}-{lane}", self.0).into()) }
     }
 
-    /// The id of the n-th process of a run that has this id at the same time; the first has the plain id.
+    /// Returns the id of the `seat`-th process that uses this id at the same time in a run. The first has the plain id.
     pub(crate) fn of_seat(&self, seat: usize) -> Self {
         if seat == 0 { self.clone() } else { Self(format!("{}-s{seat}", self.0).into()) }
     }
 
-    /// The id as it stands in names.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The short id of one invocation of the test runner, as it stands in every name: 8 hex digits.
+/// The id of one invocation of the test runner: 8 hex digits, which are part of every name.
 ///
-/// The first 8 of `NEXTEST_RUN_ID` under nextest, else of a random uuid made once per process.
+/// Under nextest, they are the first 8 digits of `NEXTEST_RUN_ID`. Otherwise they are random, and the same for the whole process.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(Arc<str>);
 
@@ -45,13 +46,13 @@ impl RunId {
         Self(uuid.simple().to_string()[..8].into())
     }
 
-    /// The 8 hex digits.
+    /// Returns the 8 hex digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-macro_rules! stands_for_its_text {
+macro_rules! impl_text_traits {
     ($($id:ident),*) => {$(
         impl Deref for $id {
             type Target = str;
@@ -75,4 +76,4 @@ macro_rules! stands_for_its_text {
     )*};
 }
 
-stands_for_its_text!(WorkerId, RunId);
+impl_text_traits!(WorkerId, RunId);

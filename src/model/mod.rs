@@ -1,4 +1,4 @@
-//! The nouns, without I/O: errors, records, topics, ids.
+//! Data types without I/O: errors, records, topics and ids.
 
 pub(crate) mod bytes;
 pub(crate) mod error;

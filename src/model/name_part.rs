@@ -1,10 +1,10 @@
-//! The parts of a name, and which of them Kafka takes.
+//! The parts of a name, and whether Kafka accepts them.
 
 use std::fmt;
 
 use crate::model::error::{Error, Result};
 
-/// A part of a name, as errors call it.
+/// A part of a name. Errors show it with its `Display` text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NamePart {
     Topic,
@@ -26,11 +26,11 @@ impl fmt::Display for NamePart {
     }
 }
 
-/// Refuses a part that Kafka would refuse as a topic's name.
+/// Returns an error if Kafka would refuse the part as a topic name.
 pub(crate) fn check_part(part: NamePart, value: &str) -> Result<()> {
-    let strange = value.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
-    let reason = match strange {
-        Some(c) => format!("has the character {c:?}; Kafka takes letters, digits, '.', '_' and '-'"),
+    let invalid = value.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
+    let reason = match invalid {
+        Some(c) => format!("has the character {c:?}; Kafka accepts letters, digits, '.', '_' and '-'"),
         None if value.is_empty() => "is empty".to_owned(),
         None if value == "." || value == ".." => "is refused by Kafka".to_owned(),
         None => return Ok(()),

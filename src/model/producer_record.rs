@@ -1,4 +1,4 @@
-//! What a test sends, and what it learns of it.
+//! A message to send, and its position after the broker has acknowledged it.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use crate::model::bytes::{harmless, preview};
 use crate::model::error::{Error, Result};
 
-/// A record to be sent by [`Kafka::send_record`](crate::Kafka::send_record): a value, a key or none, and on request headers, a
-/// partition and a timestamp.
+/// A message to send with [`Kafka::send_record`](crate::Kafka::send_record): a key, a value, and optional headers, partition and
+/// timestamp.
 ///
-/// Which topic it goes to is not a part of it. No key and an empty key are different things, and so are a tombstone and an empty
-/// value.
+/// The topic is not part of the record. A record without a key differs from a record with an empty key, and a tombstone differs
+/// from a record with an empty value.
 ///
 /// ```
 /// use rstest_kafka::ProducerRecord;
@@ -36,70 +36,71 @@ pub struct ProducerRecord {
 }
 
 impl ProducerRecord {
-    /// A record with a key and a value.
+    /// Creates a record with a key and a value.
     pub fn new(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         Self { key: Some(key.as_ref().to_vec()), ..Self::value(value) }
     }
 
-    /// A record without a key.
+    /// Creates a record without a key.
     pub fn value(value: impl AsRef<[u8]>) -> Self {
         let value = Some(value.as_ref().to_vec());
         Self { key: None, value, headers: Vec::new(), partition: None, timestamp: None }
     }
 
-    /// A record without a value: on a compacted topic it deletes the key.
+    /// Creates a record without a value. On a compacted topic, it deletes the key.
     pub fn tombstone(key: impl AsRef<[u8]>) -> Self {
         Self { value: None, ..Self::new(key, "") }
     }
 
-    /// Adds a header; several may have the same name.
+    /// Adds a header. Several headers may have the same name.
     pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), Some(value.as_ref().to_vec())));
         self
     }
 
-    /// Adds a header without a value, which is not the same as an empty one.
+    /// Adds a header without a value, which differs from a header with an empty value.
     pub fn null_header(mut self, name: impl Into<String>) -> Self {
         self.headers.push((name.into(), None));
         self
     }
 
-    /// The partition that it goes to. Without one librdkafka chooses by the key (`consistent_random`).
+    /// Sets the partition. By default, librdkafka chooses a partition by the key (`consistent_random`).
     pub fn partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
         self
     }
 
-    /// The time at which it was made, in whole milliseconds; without one, now.
+    /// Sets the timestamp, which is rounded down to milliseconds. The default is the time of sending.
     pub fn timestamp(mut self, timestamp: SystemTime) -> Self {
         self.timestamp = Some(timestamp);
         self
     }
 
-    /// The milliseconds since 1970 of its timestamp.
+    /// Returns the timestamp in milliseconds since 1970.
     pub(crate) fn millis(&self) -> Option<i64> {
         let since = self.timestamp?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Some(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// What its parts have in all, as the limits on a record's size count.
+    /// Returns the number of bytes in the key, the value and the headers, which count towards the limits of a message's size.
     pub(crate) fn size(&self) -> usize {
         let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers = self.headers.iter().map(|(name, value)| name.len() + of(value)).sum::<usize>();
         of(&self.key) + of(&self.value) + headers
     }
 
-    /// What librdkafka would take for something else is refused.
+    /// Returns an error for values that have a special meaning for librdkafka.
     pub(crate) fn check(&self) -> Result<()> {
         if let Some(partition) = self.partition.filter(|partition| *partition < 0) {
             return Err(Error::misuse(format!(
-                "a record was to go to partition {partition}: partitions are numbered from 0; without one the client chooses"
+                "could not send a message to partition {partition}: partitions are numbered from 0; if none is set, the client \
+                 chooses one"
             )));
         }
         if self.millis() == Some(0) {
             return Err(Error::misuse(
-                "a record was to have a timestamp before 1970-01-01 00:00:00.001 UTC, which librdkafka would replace by now: \
-                 give it a later one",
+                "could not send a message with a timestamp before 1970-01-01 00:00:00.001 UTC, because librdkafka would \
+                 replace it with the current time: set a later timestamp",
             ));
         }
         Ok(())
@@ -133,15 +134,16 @@ impl fmt::Debug for ProducerRecord {
     }
 }
 
-/// Where a record is that the broker has acknowledged.
+/// The position of a message that the broker has acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// The partition.
+    /// The number of the partition, starting at 0.
     pub partition: i32,
-    /// Its offset in the partition.
+    /// The offset of the message in the partition.
     pub offset: i64,
-    /// When it was made or appended, as the topic's `message.timestamp.type` says; `None` where the broker keeps none.
+    /// The time of creation or appending, depending on the topic's `message.timestamp.type`. `None` if the message has no
+    /// timestamp.
     pub time: Option<SystemTime>,
 }
 
@@ -157,7 +159,7 @@ mod tests {
                 r#"key "k" value "v" trace="a1" span=none for partition 2 of 7 ms"#)]
     #[case::no_key(ProducerRecord::value(""), r#"key none value """#)]
     #[case::no_value(ProducerRecord::tombstone(""), r#"key "" value none"#)]
-    fn debug_tells_it_in_a_line(#[case] record: ProducerRecord, #[case] shown: &str) {
+    fn debug_is_one_line(#[case] record: ProducerRecord, #[case] shown: &str) {
         assert_eq!(format!("{record:?}"), shown);
     }
 
@@ -165,7 +167,7 @@ mod tests {
     #[case::the_clients_choice(ProducerRecord::value("v").partition(-1), "partition -1")]
     #[case::now(ProducerRecord::value("v").timestamp(SystemTime::UNIX_EPOCH), "before 1970-01-01")]
     #[case::before(ProducerRecord::value("v").timestamp(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), "before 1970-01-01")]
-    fn what_librdkafka_would_take_for_something_else_is_refused(#[case] record: ProducerRecord, #[case] says: &str) {
+    fn special_values_of_librdkafka_are_refused(#[case] record: ProducerRecord, #[case] says: &str) {
         let refused = record.check().unwrap_err().to_string();
         assert!(refused.contains(says), "{refused}");
     }

@@ -1,4 +1,4 @@
-//! A message that a test received.
+//! A received message.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -14,9 +14,10 @@ use rdkafka::message::{BorrowedMessage, Header, Message, OwnedMessage};
 use crate::model::bytes::{self, harmless, preview};
 use crate::model::error::{Error, OrRaise, Result};
 
-/// A message as a test wants it: owned, its parts as methods, no trait to import.
+/// A received message.
 ///
-/// Derefs to rdkafka's [`OwnedMessage`]. `Debug` shows partition, offset, key and a preview of the value, 120 bytes at most.
+/// Its methods need no trait to be imported. A record dereferences to rdkafka's [`OwnedMessage`]. The `Debug` output shows the
+/// partition, the offset, and at most 120 bytes of the key and of the value.
 ///
 /// ```
 /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
@@ -39,7 +40,7 @@ use crate::model::error::{Error, OrRaise, Result};
 #[derive(Clone)]
 pub struct Record {
     message: OwnedMessage,
-    /// Names and values, read beside rdkafka: its accessors panic at a name that is not UTF-8.
+    /// Names and values. Not read with rdkafka, whose accessors panic if a name is not UTF-8.
     headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
@@ -48,106 +49,109 @@ impl Record {
         Self { message: message.detach(), headers: headers_of(message) }
     }
 
-    /// The value; `None` is a tombstone.
+    /// Returns the value, or `None` for a tombstone.
     pub fn payload(&self) -> Option<&[u8]> {
         self.message.payload()
     }
 
-    /// The key, if it has one.
+    /// Returns the key, or `None` if the message has no key.
     pub fn key(&self) -> Option<&[u8]> {
         self.message.key()
     }
 
-    /// The value as text.
+    /// Returns the value as text.
     ///
     /// # Panics
-    /// When it is a tombstone or not UTF-8; [`try_text`](Self::try_text) returns that as an error.
+    /// Panics if the message is a tombstone or its value is not UTF-8. Use [`try_text`](Self::try_text) to get an error instead.
     #[track_caller]
     pub fn text(&self) -> &str {
         self.try_text().or_raise()
     }
 
-    /// The value as text.
+    /// Returns the value as text, like [`text`](Self::text), but returns an error instead of panicking.
     ///
     /// # Errors
-    /// [`Error::Value`] when it is a tombstone or not UTF-8.
+    /// Returns [`Error::Value`] if the message is a tombstone or its value is not UTF-8.
     pub fn try_text(&self) -> Result<&str> {
-        let payload = self.payload().ok_or_else(|| self.unlike("expected text, got a tombstone"))?;
-        std::str::from_utf8(payload).map_err(|error| self.unlike(format!("expected text, got other bytes ({error})")))
+        let payload = self.payload().ok_or_else(|| self.value_error("expected text, got a tombstone"))?;
+        std::str::from_utf8(payload)
+            .map_err(|error| self.value_error(format!("expected text, got bytes that are not UTF-8 ({error})")))
     }
 
-    /// The value, read as JSON.
+    /// Parses the value as JSON.
     ///
     /// # Panics
-    /// When it is no such JSON; [`try_json`](Self::try_json) returns that as an error.
+    /// Panics if the value is not JSON of this type. Use [`try_json`](Self::try_json) to get an error instead.
     #[cfg(feature = "json")]
     #[track_caller]
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
         self.try_json().or_raise()
     }
 
-    /// The value, read as JSON.
+    /// Parses the value as JSON, like [`json`](Self::json), but returns an error instead of panicking.
     ///
     /// # Errors
-    /// [`Error::Value`] with the path, line and column where it differs, and the value.
+    /// Returns [`Error::Value`] if the value is not JSON of this type. The error shows the path, line and column of the difference,
+    /// and the message.
     #[cfg(feature = "json")]
     pub fn try_json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
-        let payload = self.payload().ok_or_else(|| self.unlike("expected JSON, got a tombstone"))?;
+        let payload = self.payload().ok_or_else(|| self.value_error("expected JSON, got a tombstone"))?;
         let mut parser = serde_json::Deserializer::from_slice(payload);
         let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
-            // "." is the value as a whole, "?" what is no JSON.
+            // "." is the value as a whole, and "?" is invalid JSON.
             let path = Some(error.path().to_string()).filter(|path| !matches!(path.as_str(), "." | "?"));
-            self.unlike_json::<T>(path, error.inner())
+            self.json_error::<T>(path, error.inner())
         })?;
-        parser.end().map_err(|error| self.unlike_json::<T>(None, &error))?;
+        parser.end().map_err(|error| self.json_error::<T>(None, &error))?;
         Ok(value)
     }
 
     #[cfg(feature = "json")]
-    fn unlike_json<T>(&self, path: Option<String>, error: &serde_json::Error) -> Error {
+    fn json_error<T>(&self, path: Option<String>, error: &serde_json::Error) -> Error {
         let place = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
-        let reason = format!("expected JSON of a {}: {place}{error}", std::any::type_name::<T>());
+        let reason = format!("expected JSON of type {}: {place}{error}", std::any::type_name::<T>());
         Error::Value { reason, path, record: Box::new(self.clone()) }
     }
 
-    /// The value of the first header of that name; `None` where there is none, or where it has no value.
+    /// Returns the value of the first header with this name. Returns `None` if there is no such header or it has no value.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers_iter().find(|header| header.key == name).and_then(|header| header.value)
     }
 
-    /// All headers in their order, also several of one name.
+    /// Returns all headers in order. Several headers may have the same name.
     ///
-    /// Each byte of a name that is not UTF-8 is shown as `\xff`; rdkafka's own accessors panic at such a name.
+    /// Bytes of a name that are not UTF-8 are shown as escapes such as `\xff`. rdkafka's own accessors panic if a name is not UTF-8.
     pub fn headers_iter(&self) -> impl Iterator<Item = Header<'_, &[u8]>> {
         self.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() })
     }
 
-    /// The partition that it came from.
+    /// Returns the partition of the message.
     pub fn partition(&self) -> i32 {
         self.message.partition()
     }
 
-    /// Its offset in the partition.
+    /// Returns the offset of the message in its partition.
     pub fn offset(&self) -> i64 {
         self.message.offset()
     }
 
-    /// The topic, as the broker calls it.
+    /// Returns the name of the topic on the broker.
     pub fn topic(&self) -> &str {
         self.message.topic()
     }
 
-    /// When it was made or appended, as the topic's `message.timestamp.type` says; `None` where the broker keeps none.
+    /// Returns the time of creation or appending, depending on the topic's `message.timestamp.type`. Returns `None` if the message
+    /// has no timestamp.
     pub fn time(&self) -> Option<SystemTime> {
         time_of(self.message.timestamp())
     }
 
-    /// The message itself.
+    /// Converts the record into rdkafka's message.
     pub fn into_inner(self) -> OwnedMessage {
         self.message
     }
 
-    fn unlike(&self, reason: impl Into<String>) -> Error {
+    fn value_error(&self, reason: impl Into<String>) -> Error {
         Error::Value { reason: reason.into(), path: None, record: Box::new(self.clone()) }
     }
 }
@@ -179,13 +183,13 @@ pub(crate) fn time_of(timestamp: Timestamp) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
-/// The headers of a message, with names as text.
+/// Copies the headers of a message, with their names as text.
 fn headers_of(message: &BorrowedMessage<'_>) -> Vec<(String, Option<Vec<u8>>)> {
     const DONE: rdsys::rd_kafka_resp_err_t = rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
     let mut headers = Vec::new();
     let mut native = ptr::null_mut();
-    // SAFETY: the message is valid as long as `message`. The headers belong to it, and so do the names, which end with a 0, and
-    // the values, of the length that is given with each; all are copied before this returns.
+    // SAFETY: the native message is valid as long as `message`. The headers, their names and their values belong to it. Names end
+    // with a 0, and each value has the length `size`. All are copied before this function returns.
     unsafe {
         if rdsys::rd_kafka_message_headers(message.ptr(), &mut native) != DONE {
             return headers;
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[rstest]
-    fn its_parts_are_methods() {
+    fn methods_return_the_parts() {
         let one = record(Some(b"one"));
         assert_eq!((one.payload(), one.key(), one.text()), (Some(&b"one"[..]), Some(&b"k"[..]), "one"));
         assert_eq!((one.partition(), one.offset(), one.topic()), (2, 7, "t"));
@@ -226,7 +230,7 @@ mod tests {
     #[rstest]
     #[case::tombstone(None, "tombstone")]
     #[case::bytes(Some(&[0xff, 0x00][..]), "0xff00")]
-    fn what_is_no_text_says_what_it_is(#[case] payload: Option<&[u8]>, #[case] says: &str) {
+    fn the_error_for_a_value_that_is_not_text_shows_the_value(#[case] payload: Option<&[u8]>, #[case] says: &str) {
         let message = record(payload).try_text().unwrap_err().to_string();
         assert!(message.contains(says), "{message}");
     }
@@ -237,8 +241,12 @@ mod tests {
     #[case::missing(br#"{"items":[{"price":1},{}]}"#, Some("items[1]"), "missing field `price`")]
     #[case::whole(b"[]", None, "expected struct Order")]
     #[case::no_json(b"{", None, "EOF while parsing")]
-    #[case::more_behind(br#"{"items":[]} x"#, None, "trailing characters")]
-    fn what_is_other_json_says_where(#[case] payload: &[u8], #[case] place: Option<&str>, #[case] says: &str) {
+    #[case::trailing(br#"{"items":[]} x"#, None, "trailing characters")]
+    fn the_error_for_other_json_names_the_path(
+        #[case] payload: &[u8],
+        #[case] place: Option<&str>,
+        #[case] says: &str,
+    ) {
         #[derive(Debug, serde::Deserialize)]
         struct Order {
             #[expect(dead_code, reason = "only read")]
@@ -259,7 +267,7 @@ mod tests {
     }
 
     #[rstest]
-    fn a_preview_is_cut_at_a_character() {
+    fn a_preview_is_cut_between_characters() {
         let long = "ä".repeat(500);
         let shown = format!("{:?}", record(Some(long.as_bytes())));
         assert!(shown.contains("… (1000 bytes)") && shown.len() < 300, "{shown}");

@@ -1,8 +1,8 @@
-//! Configuration values that may be passwords.
+//! Configuration values that may be secrets.
 
 use std::fmt;
 
-/// A configuration value that may be a password, a key or a token: its `Debug` shows nothing of it.
+/// A configuration value that may be a password, a key or a token. Its `Debug` output does not show the value.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) String);
 

@@ -1,4 +1,4 @@
-//! A test's topics: what they shall be like, and where this test's messages begin.
+//! The topics of a lease: their names, fences and specifications.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use crate::model::error::{Error, Result};
 
-/// A topic of a lease: what the broker calls it, and where this test's messages begin.
+/// A topic of a lease, with its name and its fence.
 ///
-/// Derefs to the broker's name, so that it goes wherever a `&str` is taken. Cheap to clone. It belongs to the lease
-/// that made it; with another lease's `Kafka` it is an error.
+/// A topic dereferences to its name on the broker, so it can be passed as a `&str`. It is cheap to clone. It belongs to the lease
+/// that created it, and is refused by the `Kafka` of another lease.
 #[derive(Clone)]
 pub struct Topic(pub(crate) Arc<TopicParts>);
 
-/// Tells the leases of a process apart.
+/// Identifies a lease within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LeaseId(pub(crate) u64);
 
@@ -23,15 +23,15 @@ pub(crate) struct TopicParts {
     pub(crate) logical: String,
     pub(crate) name: String,
     pub(crate) lease: LeaseId,
-    /// Whether consumers of it may serve a later lease.
+    /// Whether a later lease may reuse consumers of the topic.
     pub(crate) shared: bool,
     pub(crate) fence: Fence,
 }
 
-/// A topic as its broker has it now.
+/// The current state of a topic on its broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TopicNow {
-    /// Another one of the same name has another; nil where the broker gives its topics none.
+    /// Differs after the topic is created again. Nil if the broker does not support topic ids.
     pub(crate) id: Uuid,
     /// The end offset of each partition.
     pub(crate) ends: Vec<i64>,
@@ -43,12 +43,12 @@ impl TopicNow {
     }
 }
 
-/// Where a lease's messages begin.
+/// The offsets at which a lease's messages start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fence {
-    /// What the topic was when the lease first learned the name. A partition that came later begins at 0.
+    /// The topic existed when the lease first named it. Partitions that are added later start at 0.
     Ends(TopicNow),
-    /// The topic did not exist then, so every partition begins at 0, however many there will be.
+    /// The topic did not exist when the lease first named it, so every partition starts at 0.
     Beginning,
 }
 
@@ -62,7 +62,8 @@ impl Fence {
         }
     }
 
-    /// Where the lease's messages begin on each partition of what the topic is now: at 0 where it was created again since.
+    /// Returns the offset at which the lease's messages start in each current partition. Every offset is 0 if the topic was
+    /// created again.
     pub(crate) fn on(&self, now: &TopicNow) -> Vec<i64> {
         let is_same = matches!(self, Self::Ends(then) if then.id == now.id);
         (0..now.partitions()).map(|partition| if is_same { self.offset(partition) } else { 0 }).collect()
@@ -70,25 +71,25 @@ impl Fence {
 }
 
 impl Topic {
-    /// What the broker calls it: `test-events-main-1a2b3c4d`.
+    /// Returns the name on the broker, such as `test-events-main-1a2b3c4d`.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// What the test calls it: `events`.
+    /// Returns the logical name, such as `events`.
     pub fn logical_name(&self) -> &str {
         &self.0.logical
     }
 
-    /// The end offset of the partition at the moment when the lease first learned the name; 0 if the partition came later.
+    /// Returns the end offset of the partition when the lease first named the topic, or 0 if the partition was added later.
     ///
-    /// It is as far as a reader gets: with several replicas, a message of a writer with `acks=1` can be acknowledged before it
-    /// counts, and appear behind the fence of the next test.
+    /// The end offset is the high watermark. With several replicas and `acks=1`, a message can be acknowledged before it is below
+    /// the high watermark, and may then be after the fence of the next test.
     pub fn fence(&self, partition: i32) -> i64 {
         self.0.fence.offset(partition)
     }
 
-    /// How many partitions it had at its fence; `None` for a topic that was only named and did not exist then.
+    /// Returns the number of partitions when the lease first named the topic, or `None` if the topic did not exist.
     pub fn partitions(&self) -> Option<i32> {
         match &self.0.fence {
             Fence::Ends(then) => Some(then.partitions()),
@@ -131,11 +132,11 @@ impl PartialEq for Topic {
 
 impl Eq for Topic {}
 
-/// What a topic shall be like: its logical name, partitions, replication factor, configuration.
+/// The specification of a topic: its logical name, partitions, replication factor and configuration.
 ///
-/// What is left out is the harness's default. A topic that another lease of this worker made in another shape is not
-/// altered: each shape has a topic of its own, reused like any other. The first has the plain name, the names of the
-/// others tell their shape: they end with `-p6`, `-p6-r3`, or `-c` and a hash of the configuration.
+/// Values that are not set have the harness's defaults. If leases of a worker specify different shapes for one logical name, each
+/// shape has a separate topic, and each is reused. The first topic has the plain name. The names of the others end with their
+/// shape: `-p6`, `-p6-r3`, or `-c` and a hash of the configuration.
 ///
 /// ```
 /// use rstest_kafka::TopicSpec;
@@ -143,7 +144,7 @@ impl Eq for Topic {}
 /// let spec = TopicSpec::new("events").partitions(6).config("cleanup.policy", "compact").exclusive();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a spec is only a description: give it to Kafka::topic"]
+#[must_use = "a spec does not create a topic: pass it to Kafka::topic"]
 pub struct TopicSpec {
     pub(crate) logical: String,
     pub(crate) partitions: Option<i32>,
@@ -153,7 +154,7 @@ pub struct TopicSpec {
 }
 
 impl TopicSpec {
-    /// A topic in the harness's default shape.
+    /// Creates a specification with the harness's defaults.
     pub fn new(logical: impl Into<String>) -> Self {
         Self {
             logical: logical.into(),
@@ -164,37 +165,39 @@ impl TopicSpec {
         }
     }
 
-    /// How many partitions, 1 to 1000.
+    /// Sets the number of partitions, 1 to 1000.
     pub fn partitions(mut self, partitions: i32) -> Self {
         self.partitions = Some(partitions);
         self
     }
 
-    /// How many replicas of each partition, 1 to the number of brokers; without it the harness's, else the broker's default.
+    /// Sets the number of replicas of each partition, 1 to the number of brokers. The default is the harness's, or the broker's if
+    /// the harness has none.
     pub fn replication_factor(mut self, replication_factor: i32) -> Self {
         self.replication_factor = Some(replication_factor);
         self
     }
 
-    /// A topic configuration such as `cleanup.policy`.
+    /// Sets a topic configuration such as `cleanup.policy`.
     pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.config.push((key.into(), value.into()));
         self
     }
 
-    /// A topic that no other lease ever gets: for tests that fill, alter or delete it or leave writers running.
+    /// Makes the topic exclusive: no other lease ever uses it. For tests that fill, alter or delete the topic, or leave writers
+    /// running.
     pub fn exclusive(mut self) -> Self {
         self.exclusive = true;
         self
     }
 
-    /// Whether it says no more than a name.
+    /// Whether only the logical name is set.
     pub(crate) fn is_plain(&self) -> bool {
         let Self { logical: _, partitions, replication_factor, config, exclusive } = self;
         partitions.is_none() && replication_factor.is_none() && config.is_empty() && !exclusive
     }
 
-    /// The partition count and the replication factor are in Kafka's range; nothing was sent yet.
+    /// Returns an error if the number of partitions or the replication factor is out of range.
     pub(crate) fn check(&self) -> Result<()> {
         let bad = |what: &str, value: i32, most: i32| {
             Err(Error::Config {
@@ -229,12 +232,12 @@ impl From<String> for TopicSpec {
     }
 }
 
-/// What stands for a topic of a lease: the [`Topic`] itself, or the logical name (or spec) of one to be made.
+/// A topic argument: a [`Topic`], or a specification or logical name from which the lease creates one.
 #[derive(Debug, Clone)]
 pub enum TopicRef {
-    /// A topic that the lease has handed out.
+    /// A topic of the lease.
     Topic(Topic),
-    /// One to be handed out now, or again.
+    /// The specification of a topic. If the lease does not have the topic yet, the topic is created.
     Spec(TopicSpec),
 }
 

@@ -1,4 +1,4 @@
-//! Closing off the test's path: a consumer's Drop takes 100 ms, or for ever when its broker is gone.
+//! Closing clients in the background. A consumer's `Drop` takes 100 ms, and may block forever if its broker does not respond.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::sync::wait::Deadline;
 
-/// How many things are closed at once. One that hangs keeps its thread; the others go on.
+/// How many values are dropped at the same time. A drop that hangs occupies one thread, and the others continue.
 const THREADS: usize = 8;
 
-/// Drops what it is given on threads of its own, which end when there is nothing left to do.
+/// Drops values on background threads. The threads exit when no value is left.
 #[derive(Debug)]
 pub(crate) struct BackgroundDrop<T> {
     shared: Arc<Shared<T>>,
@@ -34,7 +34,7 @@ impl<T: Send + 'static> BackgroundDrop<T> {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), idle: Condvar::new() }) }
     }
 
-    /// Drops these soon, elsewhere.
+    /// Queues values to be dropped by the background threads.
     pub(crate) fn close(&self, values: impl IntoIterator<Item = T>) {
         for value in values {
             let mut state = self.shared.lock();
@@ -50,13 +50,13 @@ impl<T: Send + 'static> BackgroundDrop<T> {
                 .stack_size(256 * 1024)
                 .spawn(move || shared.work());
             if spawned.is_err() {
-                // No thread to be had: what waits is closed by a later call, or by the end of the process.
+                // No thread can be started. A later call closes the queued values, or they stay open until the process exits.
                 self.shared.lock().threads -= 1;
             }
         }
     }
 
-    /// Waits until nothing is being closed; false if the deadline passed first.
+    /// Waits until every value is dropped. Returns `false` if the deadline passes first.
     pub(crate) fn wait(&self, deadline: Deadline) -> bool {
         let mut state = self.shared.lock();
         while state.threads > 0 {
@@ -69,7 +69,7 @@ impl<T: Send + 'static> BackgroundDrop<T> {
         true
     }
 
-    /// Waits until fewer than so many wait for a thread; false if the deadline passed first.
+    /// Waits until fewer than `most` values are queued. Returns `false` if the deadline passes first.
     pub(crate) fn wait_for_room(&self, most: usize, deadline: Deadline) -> bool {
         while self.shared.lock().waiting.len() >= most {
             if deadline.has_passed() {
@@ -80,7 +80,7 @@ impl<T: Send + 'static> BackgroundDrop<T> {
         true
     }
 
-    /// What nobody has begun to close yet.
+    /// Takes the values that no thread has started to drop.
     pub(crate) fn take_waiting(&self) -> Vec<T> {
         self.shared.lock().waiting.drain(..).collect()
     }
@@ -101,7 +101,7 @@ impl<T> Shared<T> {
                 return;
             };
             drop(state);
-            // A panic in somebody's Drop must not cost the count of threads.
+            // A panic in a drop must not leave the count of threads too high.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(value)));
         }
     }
@@ -114,7 +114,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn what_hangs_or_panics_holds_nothing_up() {
+    fn a_drop_that_hangs_or_panics_does_not_delay_others() {
         static CLOSED: AtomicUsize = AtomicUsize::new(0);
         enum Odd {
             Fine,

@@ -1,7 +1,8 @@
-//! Where this package's own tests have the process die, between two steps that a kill must be able to come between.
+//! Points at which this package's own tests kill the process, to test that a kill between two steps is harmless.
 
-/// Kills this process here if `LEDGER_FAULT` says so: `written` for the first time that it passes, `written:3` for the
-/// third. A user's build does not look at it.
+/// Kills this process if `LEDGER_FAULT` names this point: `written` the first time, `written:3` the third time.
+///
+/// Only builds with the feature `__internal` read the variable.
 #[cfg(feature = "__internal")]
 pub(crate) fn point(name: &str) {
     use std::sync::OnceLock;
@@ -19,7 +20,7 @@ pub(crate) fn point(name: &str) {
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *time
     {
         #[cfg(unix)]
-        // SAFETY: it sends this process a signal and touches no memory.
+        // SAFETY: sends a signal to this process and accesses no memory.
         unsafe {
             libc::kill(std::process::id() as libc::pid_t, libc::SIGKILL);
         }

@@ -1,4 +1,4 @@
-//! Waiting and cleaning up: deadlines, values that are created once, drops off the caller's thread.
+//! Waiting and cleaning up: deadlines, values that are created once, and drops in the background.
 
 pub(crate) mod background;
 pub(crate) mod fault_point;

@@ -1,11 +1,11 @@
-//! Work that several ask for at once and that is done once: nobody holds a lock while it is done.
+//! Values that several threads request at the same time and that are created once. No lock is held during creation.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::model::error::Result;
 use crate::sync::wait::Deadline;
 
-/// A value that is made by the first who asks; those who come meanwhile wait for it, each up to its own deadline.
+/// A value that the first caller creates. Other callers wait for it, each until its own deadline.
 #[derive(Debug)]
 pub(crate) struct OnceWithDeadline<T> {
     state: Mutex<State<T>>,
@@ -15,8 +15,8 @@ pub(crate) struct OnceWithDeadline<T> {
 #[derive(Debug)]
 enum State<T> {
     Absent,
-    Making,
-    Made(T),
+    Creating,
+    Created(T),
 }
 
 impl<T: Clone> Default for OnceWithDeadline<T> {
@@ -26,21 +26,22 @@ impl<T: Clone> Default for OnceWithDeadline<T> {
 }
 
 impl<T: Clone> OnceWithDeadline<T> {
-    /// The value, made by `make` if nobody has; a failure is the maker's, and the next who waits tries for itself.
+    /// Returns the value, and creates it with `create` if there is none. If `create` fails, only its caller gets the error, and
+    /// the next waiting caller runs its own `create`.
     ///
-    /// `late` is the error of one whose deadline passes while another is making.
+    /// `late` is the error of a caller whose deadline passes while another caller creates the value.
     pub(crate) fn get_or_create(
         &self,
         deadline: Deadline,
-        make: impl FnOnce() -> Result<T>,
+        create: impl FnOnce() -> Result<T>,
         late: impl FnOnce() -> crate::Error,
     ) -> Result<T> {
         let mut state = self.lock();
         loop {
             match &*state {
-                State::Made(value) => return Ok(value.clone()),
+                State::Created(value) => return Ok(value.clone()),
                 State::Absent => break,
-                State::Making => {
+                State::Creating => {
                     let remaining = deadline.remaining();
                     if remaining.is_zero() {
                         return Err(late());
@@ -49,22 +50,22 @@ impl<T: Clone> OnceWithDeadline<T> {
                 }
             }
         }
-        *state = State::Making;
+        *state = State::Creating;
         drop(state);
-        // Also an unwinding maker lets the next one try.
-        let landing = Landing(self);
-        let made = make();
-        if let Ok(value) = &made {
-            *self.lock() = State::Made(value.clone());
+        // Dropped also if `create` panics, so that the next caller can create the value.
+        let completion = Completion(self);
+        let created = create();
+        if let Ok(value) = &created {
+            *self.lock() = State::Created(value.clone());
         }
-        drop(landing);
-        made
+        drop(completion);
+        created
     }
 
-    /// The value, if it has been made.
+    /// Returns the value, if it has been created.
     pub(crate) fn get(&self) -> Option<T> {
         match &*self.lock() {
-            State::Made(value) => Some(value.clone()),
+            State::Created(value) => Some(value.clone()),
             _ => None,
         }
     }
@@ -74,12 +75,13 @@ impl<T: Clone> OnceWithDeadline<T> {
     }
 }
 
-struct Landing<'a, T: Clone>(&'a OnceWithDeadline<T>);
+/// Ends the creation when it is dropped: wakes the waiting callers, and clears the state if no value was created.
+struct Completion<'a, T: Clone>(&'a OnceWithDeadline<T>);
 
-impl<T: Clone> Drop for Landing<'_, T> {
+impl<T: Clone> Drop for Completion<'_, T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        if matches!(*state, State::Making) {
+        if matches!(*state, State::Creating) {
             *state = State::Absent;
         }
         drop(state);
@@ -97,36 +99,36 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn several_at_once_make_it_once() {
-        let (flight, made, barrier) = (OnceWithDeadline::default(), AtomicUsize::new(0), Barrier::new(8));
+    fn concurrent_callers_create_the_value_once() {
+        let (once, created, barrier) = (OnceWithDeadline::default(), AtomicUsize::new(0), Barrier::new(8));
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     barrier.wait();
-                    let make = || Ok(made.fetch_add(1, Ordering::SeqCst));
-                    let value = flight.get_or_create(Deadline::after(Duration::from_secs(5)), make, || unreachable!());
+                    let create = || Ok(created.fetch_add(1, Ordering::SeqCst));
+                    let value = once.get_or_create(Deadline::after(Duration::from_secs(5)), create, || unreachable!());
                     assert_eq!(value.unwrap(), 0);
                 });
             }
         });
-        assert_eq!((made.into_inner(), flight.get()), (1, Some(0)));
+        assert_eq!((created.into_inner(), once.get()), (1, Some(0)));
     }
 
     #[test]
-    fn a_failure_or_a_panic_is_the_makers_alone() {
-        let flight = OnceWithDeadline::<u8>::default();
+    fn only_the_creating_caller_sees_a_failure_or_a_panic() {
+        let once = OnceWithDeadline::<u8>::default();
         let soon = || Deadline::after(Duration::from_secs(1));
-        assert!(flight.get_or_create(soon(), || Err(Error::misuse("no")), || unreachable!()).is_err());
+        assert!(once.get_or_create(soon(), || Err(Error::misuse("no")), || unreachable!()).is_err());
         let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            flight.get_or_create(soon(), || panic!("maker"), || unreachable!())
+            once.get_or_create(soon(), || panic!("in create"), || unreachable!())
         }));
         assert!(panics.is_err());
-        assert_eq!(flight.get_or_create(soon(), || Ok(7), || unreachable!()).unwrap(), 7);
+        assert_eq!(once.get_or_create(soon(), || Ok(7), || unreachable!()).unwrap(), 7);
     }
 
     #[test]
-    fn who_waits_meets_its_own_deadline() {
-        let flight = OnceWithDeadline::<u8>::default();
+    fn a_waiting_caller_has_its_own_deadline() {
+        let once = OnceWithDeadline::<u8>::default();
         let barrier = Barrier::new(2);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -135,12 +137,12 @@ mod tests {
                     barrier.wait();
                     Ok(1)
                 };
-                flight.get_or_create(Deadline::after(Duration::from_secs(5)), slow, || unreachable!()).unwrap();
+                once.get_or_create(Deadline::after(Duration::from_secs(5)), slow, || unreachable!()).unwrap();
             });
             barrier.wait();
-            let late = flight.get_or_create(
+            let late = once.get_or_create(
                 Deadline::after(Duration::from_millis(5)),
-                || unreachable!("another is making it"),
+                || unreachable!("another thread creates it"),
                 || Error::misuse("late"),
             );
             assert_eq!(late.unwrap_err().to_string(), "late");

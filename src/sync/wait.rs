@@ -1,4 +1,4 @@
-//! Waiting with a deadline: nothing in this crate waits without one.
+//! Waiting with a deadline. This crate never waits without one.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use futures_util::future::{self, Either};
 
-/// The moment by which something must have happened.
+/// The time at which a wait ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     started: Instant,
@@ -23,7 +23,7 @@ impl Deadline {
         Self { started: Instant::now(), allowed }
     }
 
-    /// What is left of it; zero when it has passed.
+    /// Returns the remaining time. It is zero if the deadline has passed.
     pub(crate) fn remaining(&self) -> Duration {
         self.allowed.saturating_sub(self.started.elapsed())
     }
@@ -36,12 +36,12 @@ impl Deadline {
         self.started
     }
 
-    /// What it allowed in all, for messages.
+    /// Returns the whole timeout, for error messages.
     pub(crate) fn allowed(&self) -> Duration {
         self.allowed
     }
 
-    /// A pause between two looks at a condition, never beyond the deadline.
+    /// Sleeps between two checks of a condition, at most until the deadline.
     pub(crate) fn pause(&self, pause: Duration) {
         thread::sleep(self.remaining().min(pause));
     }
@@ -53,12 +53,12 @@ pub trait Blocks {
     const BLOCKS: bool;
 }
 
-/// Where a call is made that blocks, and of which librdkafka has no other kind.
+/// The thread for calls to librdkafka that only exist in a blocking variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Calls {
-    /// On this thread.
+    /// The caller's thread.
     OnThisThread,
-    /// On a thread of its own, so that the tasks of a runtime go on meanwhile.
+    /// A separate thread, so that the call does not block the tasks of a runtime.
     OnAnotherThread,
 }
 
@@ -76,29 +76,30 @@ impl Calls {
         }
     }
 
+    /// Runs a blocking call and returns its result.
     pub(crate) async fn run<T: Send + 'static>(self, call: impl FnOnce() -> T + Send + 'static) -> T {
         if self == Self::OnThisThread {
             return call();
         }
         let (done, outcome) = oneshot::channel();
         let call = Arc::new(Mutex::new(Some(call)));
-        let taken = Arc::clone(&call);
+        let shared = Arc::clone(&call);
         let take = |call: &Mutex<Option<_>>| call.lock().unwrap_or_else(PoisonError::into_inner).take();
         let spawned =
-            thread::Builder::new().name("rstest-kafka ask".to_owned()).stack_size(256 * 1024).spawn(move || {
-                if let Some(call) = take(&taken) {
+            thread::Builder::new().name("rstest-kafka call".to_owned()).stack_size(256 * 1024).spawn(move || {
+                if let Some(call) = take(&shared) {
                     let _ = done.send(call());
                 }
             });
         if spawned.is_err()
             && let Some(call) = take(&call)
         {
-            // No thread to be had.
+            // No thread can be started, so block this one.
             return call();
         }
         match outcome.await {
             Ok(outcome) => outcome,
-            Err(_) => panic!("a question to the broker panicked; this is a bug of rstest-kafka"),
+            Err(_) => panic!("a request to the broker panicked; this is a bug in rstest-kafka"),
         }
     }
 }
@@ -111,7 +112,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Drives a future on this thread; `None` when the deadline passed first. Needs no runtime, and works inside one.
+/// Runs a future on this thread. Returns `None` if the deadline passes first. Needs no runtime, and works inside one.
 pub(crate) fn block_on<F: Future>(future: F, deadline: Deadline) -> Option<F::Output> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -128,7 +129,7 @@ pub(crate) fn block_on<F: Future>(future: F, deadline: Deadline) -> Option<F::Ou
     }
 }
 
-/// Drives a future to its end, which its own deadlines bring.
+/// Runs a future that has its own deadlines to completion.
 pub(crate) fn block_on_to_end<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
@@ -138,7 +139,7 @@ pub(crate) fn block_on_to_end<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The future's output, or `None` when the deadline passed first; on any runtime.
+/// Waits for a future. Returns `None` if the deadline passes first. Works on any runtime.
 pub(crate) async fn timeout<F: Future>(future: F, deadline: Deadline) -> Option<F::Output> {
     let future = pin!(future);
     match future::select(future, futures_timer::Delay::new(deadline.remaining())).await {
@@ -147,7 +148,7 @@ pub(crate) async fn timeout<F: Future>(future: F, deadline: Deadline) -> Option<
     }
 }
 
-/// Polls a future for what it has now; one that asks at once to be polled again is.
+/// Polls a future until it is ready or would wait. Returns `None` if it would wait.
 pub(crate) fn poll_now<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let woken = Arc::new(Woken::default());
@@ -171,13 +172,13 @@ impl Wake for Woken {
     }
 }
 
-/// Waits for a condition in a test, for ten seconds at most.
+/// Waits for a condition in a test, for at most ten seconds.
 #[cfg(test)]
 #[track_caller]
-pub(crate) fn until(what: impl Fn() -> bool) {
+pub(crate) fn until(condition: impl Fn() -> bool) {
     let deadline = Deadline::after(Duration::from_secs(10));
-    while !what() {
-        assert!(!deadline.has_passed(), "it has not come about within {:?}", deadline.allowed());
+    while !condition() {
+        assert!(!deadline.has_passed(), "the condition was not met within {:?}", deadline.allowed());
         deadline.pause(Duration::from_millis(1));
     }
 }
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_future_that_never_ends_meets_the_deadline() {
+    fn a_pending_future_times_out() {
         let deadline = Deadline::after(Duration::from_millis(5));
         assert!(block_on(future::pending::<()>(), deadline).is_none());
         assert!(deadline.has_passed());
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_future_that_is_ready_is_not_kept_waiting() {
+    fn a_ready_future_returns_at_once() {
         assert_eq!(block_on(future::ready(1), Deadline::after(Duration::ZERO)), Some(1));
         assert_eq!(poll_now(future::pending::<()>()), None);
         let mut polls = 0;

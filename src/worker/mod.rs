@@ -1,4 +1,4 @@
-//! Waiter runs where: the lanes of this process, the state of its worker, and the names that both are part of.
+//! Workers: the lanes of this process, the state of its worker, and the names of topics and groups.
 
 pub(crate) mod exit_status;
 mod lanes;

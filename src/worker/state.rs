@@ -1,8 +1,7 @@
-//! Where a worker's state lives: in this process, or in a file that the processes of a run have in turn.
+//! The state of a worker: in this process, or in a file that the processes of a run use one after the other.
 //!
-//! Lanes, leases and generations are the same in both. Under cargo-nextest each test is a process, so on a cluster that
-//! outlives it the slot's generation, its topics and its numbers go from one process to the next through the worker's
-//! ledger; elsewhere a worker begins and ends with its process.
+//! Under cargo-nextest, each test is a process. On a real cluster, a slot's generation, topics and numbers are passed from one
+//! process to the next in the worker's ledger. Without cargo-nextest, a worker's state lasts as long as its process.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -14,13 +13,13 @@ use crate::model::error::{Error, Result};
 use crate::model::ids::{RunId, WorkerId};
 use crate::worker::names::Names;
 
-/// How many processes may share one worker id at once: as many as one run ever starts.
+/// How many processes may share one worker id at the same time. No run starts more.
 const MOST_SEATS: usize = 1_000;
 
-/// What tells the states of a process apart.
+/// Identifies a state within a process.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    pub(super) folder: PathBuf,
+    pub(super) directory: PathBuf,
     pub(super) cluster_id: String,
     pub(super) worker_id: WorkerId,
     pub(super) keeps_topics: bool,
@@ -51,9 +50,9 @@ pub(crate) struct Outdated {
 impl WorkerState {
     /// Opens the state of this configuration's worker on the cluster.
     ///
-    /// From here on the worker counts as failed until the process has ended well.
+    /// From then on, the worker counts as failed until the process exits cleanly.
     pub(super) fn open(
-        folder: &Folder,
+        directory: &Folder,
         key: Key,
         config: &Config,
         bootstrap_servers: &str,
@@ -68,15 +67,15 @@ impl WorkerState {
         };
         let run_id = config.run_id.clone();
         let Some(nextest) = &config.nextest else {
-            let ledger = folder.for_process(&header(Owner::Process(ProcessMark::of_this_process())))?;
+            let ledger = directory.for_process(&header(Owner::Process(ProcessMark::of_this_process())))?;
             let (worker_id, outdated, reusable) = (config.worker_id.clone(), Mutex::default(), Vec::new());
             return Ok(Self { key, worker_id, run_id, ledger, is_slot: false, outdated, reusable });
         };
         let header = header(Owner::Run { id: nextest.run.clone(), runner: ProcessMark::of_nextest() });
-        let (worker_id, ledger) = take_seat(folder, &header, &nextest.run, &config.worker_id)?;
+        let (worker_id, ledger) = take_seat(directory, &header, &nextest.run, &config.worker_id)?;
         let (generation, numbers) = ledger.begin(nextest.attempt > 1)?;
-        workers.go_on_from(generation, &numbers);
-        let is_current = |topic: &ListedTopic| Names::age_of(&topic.name, &run_id) == Some(generation);
+        workers.continue_from(generation, &numbers);
+        let is_current = |topic: &ListedTopic| Names::generation_of(&topic.name, &run_id) == Some(generation);
         let (reusable, old): (Vec<_>, Vec<_>) = ledger.topics().into_iter().partition(is_current);
         let outdated = Mutex::new(Outdated {
             topics: old.into_iter().filter(|_| !key.keeps_topics).map(|topic| topic.name).collect(),
@@ -104,9 +103,9 @@ impl WorkerState {
         std::mem::take(&mut *self.outdated.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the next process of this worker, which begins in this generation, will use the topic.
+    /// Whether the next process of this worker will reuse the topic, if that process starts in this generation.
     pub(crate) fn hands_on(&self, topic: &str, generation: u32) -> bool {
-        self.is_slot && Names::age_of(topic, &self.run_id) == Some(generation)
+        self.is_slot && Names::generation_of(topic, &self.run_id) == Some(generation)
     }
 
     /// Writes to the ledger what is about to be created.
@@ -118,12 +117,12 @@ impl WorkerState {
         self.ledger.topic_created(topic, partitions);
     }
 
-    /// The broker has confirmed that they are gone, or they are kept on purpose.
+    /// Deletes topics and groups from the ledger, because the broker has confirmed their deletion or they are kept on purpose.
     pub(crate) fn forget(&self, topics: &[String], groups: &[String]) {
         self.ledger.forget(topics, groups);
     }
 
-    /// A failure has moved a lane of this process to a generation.
+    /// Records that a failure has moved a lane of this process to this generation.
     pub(super) fn move_on(&self, generation: u32) {
         if self.is_slot {
             self.ledger.move_on(generation);
@@ -141,12 +140,14 @@ impl WorkerState {
 }
 
 /// The worker under its own id if it is free, else under the next: two running tests never share one.
-fn take_seat(folder: &Folder, header: &Header, run: &str, worker: &WorkerId) -> Result<(WorkerId, Ledger)> {
+fn take_seat(directory: &Folder, header: &Header, run: &str, worker: &WorkerId) -> Result<(WorkerId, Ledger)> {
     for seat in 0..MOST_SEATS {
         let worker = worker.of_seat(seat);
-        if let Some(ledger) = folder.for_worker(header, run, &worker)? {
+        if let Some(ledger) = directory.for_worker(header, run, &worker)? {
             return Ok((worker, ledger));
         }
     }
-    Err(Error::misuse(format!("{MOST_SEATS} processes of this run have the worker id {worker:?} already")))
+    Err(Error::misuse(format!(
+        "{MOST_SEATS} processes of this run already use the worker id {worker:?}: set another worker id"
+    )))
 }

@@ -1,4 +1,4 @@
-//! The lanes of this process, the numbers in its names, and the state of its workers.
+//! The workers of this process: their lanes, their state, and the counters for names.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,15 +11,15 @@ use crate::ledger::{Folder, Numbers};
 use crate::model::error::Result;
 use crate::sync::kept::keep;
 
-/// What a process has of the workers that run in it.
+/// The workers of a process.
 #[derive(Debug)]
 pub(crate) struct Workers {
     pub(crate) lanes: Lanes,
-    /// The number of the next topic for one lease only. It counts in the process, on from where another process of the worker was.
+    /// The number of the next exclusive topic. It continues the numbers of other processes of the worker.
     exclusive: AtomicU64,
-    /// The same for the next group of a service under test.
+    /// The number of the next group of a service. It continues the numbers of other processes of the worker.
     group: AtomicU64,
-    /// Kept until the process ends: a harness that is gone may have been used by a test that fails later.
+    /// Kept until the process exits, because a test may fail after its harness was dropped.
     open: Mutex<Vec<Arc<WorkerState>>>,
 }
 
@@ -37,43 +37,43 @@ impl Workers {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of the next topic for one lease only.
+    /// Returns the number for the next exclusive topic.
     pub(crate) fn next_exclusive(&self) -> u64 {
         self.exclusive.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The number of the next group of a service under test.
+    /// Returns the number for the next group of a service.
     pub(crate) fn next_group(&self) -> u64 {
         self.group.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Another process of the worker was in this generation, and had used the numbers before these.
-    pub(super) fn go_on_from(&self, generation: u32, numbers: &Numbers) {
-        self.lanes.begin_at(generation);
+    /// Continues the generation and the numbers of another process of the worker.
+    pub(super) fn continue_from(&self, generation: u32, numbers: &Numbers) {
+        self.lanes.raise_to(generation);
         self.exclusive.fetch_max(numbers.exclusive, Ordering::Relaxed);
         self.group.fetch_max(numbers.group, Ordering::Relaxed);
     }
 
-    /// The state of this configuration's worker on the cluster, and whether it is new in this process.
+    /// Returns the state of this configuration's worker on the cluster, and whether it is new in this process.
     pub(crate) fn state_on(
         &self,
         cluster_id: &str,
         bootstrap_servers: &str,
         config: &Config,
     ) -> Result<(Arc<WorkerState>, bool)> {
-        let folder = Folder::open(&config.state_dir)?;
+        let directory = Folder::open(&config.state_dir)?;
         let key = Key {
-            folder: folder.path().to_owned(),
+            directory: directory.path().to_owned(),
             cluster_id: cluster_id.to_owned(),
             worker_id: config.worker_id.clone(),
             keeps_topics: config.keep_topics == KeepTopics::Always,
         };
-        // Held while a file is created, so that a process has one; no broker is asked.
+        // Locked while the file is created, so that this process creates only one. No broker is asked under the lock.
         let mut states = self.open_states();
         if let Some(open) = states.iter().find(|open| *open.key() == key) {
             return Ok((Arc::clone(open), false));
         }
-        let state = Arc::new(WorkerState::open(&folder, key, config, bootstrap_servers, self)?);
+        let state = Arc::new(WorkerState::open(&directory, key, config, bootstrap_servers, self)?);
         states.push(Arc::clone(&state));
         Ok((state, true))
     }
@@ -83,24 +83,24 @@ impl Workers {
         !self.open_states().is_empty()
     }
 
-    /// A failure has moved a lane of this process.
+    /// Records in every state that a failure has moved a lane to its next generation.
     pub(crate) fn move_on(&self) {
         let states: Vec<Arc<WorkerState>> = self.open_states().clone();
         states.iter().for_each(|state| state.move_on(self.lanes.latest_generation()));
     }
 
-    /// At exit, when everything else is done: each worker's state is what the next process finds.
+    /// Writes the final state of each worker for the next process. This is the last step at exit.
     ///
-    /// `in_time`: everything was closed and deleted that should be.
+    /// `in_time`: everything was closed and deleted before the deadline.
     pub(crate) fn end(&self, in_time: bool) {
-        let well = in_time && exit_status::is_success() && self.lanes.are_all_free();
+        let clean = in_time && exit_status::is_success() && self.lanes.are_all_free();
         for state in std::mem::take(&mut *self.open_states()) {
             let numbers = Numbers {
                 exclusive: self.exclusive.load(Ordering::Relaxed),
                 group: self.group.load(Ordering::Relaxed),
             };
-            state.end(well, self.lanes.latest_generation(), numbers);
-            // Its lock is held until the process is gone.
+            state.end(clean, self.lanes.latest_generation(), numbers);
+            // The state's file stays locked until the process has exited.
             keep(state);
         }
     }

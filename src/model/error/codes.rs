@@ -1,8 +1,8 @@
-//! What Kafka's error codes mean to this crate.
+//! Classifies Kafka's error codes.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// The code of an error, which rdkafka leaves out of those of admin calls.
+/// Returns the code of an error. rdkafka's own accessor returns no code for errors of admin calls.
 pub(crate) fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     match error {
         KafkaError::AdminOp(code) => Some(*code),
@@ -10,6 +10,7 @@ pub(crate) fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     }
 }
 
+/// Whether the topic or the partition does not exist, or the broker does not know it yet.
 pub(crate) fn is_unknown_topic(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -20,7 +21,7 @@ pub(crate) fn is_unknown_topic(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Errors that pass by themselves: an election, a broker that restarts, a client that has not connected yet.
+/// Whether the error is temporary: during an election, while a broker restarts, or before a client has connected.
 pub(crate) fn is_passing(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,

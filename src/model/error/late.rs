@@ -1,4 +1,4 @@
-//! What stood in the way when a timeout passed: of a consumer, of a group.
+//! The state of a consumer or a group after a timeout.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,27 +7,27 @@ use rdkafka::error::KafkaError;
 
 use super::codes::{code_of, is_unknown_topic};
 
-/// Where a consumer stood when its timeout passed.
+/// The state of a consumer after a timeout.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReceiveTimeout {
-    /// The topic, as the broker calls it.
+    /// The name of the topic on the broker.
     pub topic: String,
-    /// Which broker.
+    /// The kind and the addresses of the broker.
     pub broker: String,
-    /// How long was waited.
+    /// The timeout.
     pub waited: Duration,
-    /// How many messages were asked for, and how many of them came.
+    /// The number of expected messages.
     pub expected: usize,
-    /// How many of the expected messages came.
+    /// The number of received messages.
     pub received: usize,
-    /// Each partition of the consumer.
+    /// The state of each partition of the consumer.
     pub partitions: Vec<PartitionState>,
-    /// Why the end offsets are unknown, if they are.
+    /// Why the end offsets are unknown. `None` if they are known.
     pub end_offsets_error: Option<KafkaError>,
-    /// What the client reported last while waiting.
+    /// The last error that the client reported during the wait.
     pub last_error: Option<String>,
-    /// Whether the waiting blocked a thread of a tokio runtime.
+    /// Whether the wait blocked a thread of a tokio runtime.
     pub blocked_runtime: bool,
 }
 
@@ -35,35 +35,35 @@ pub struct ReceiveTimeout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionState {
-    /// The partition.
+    /// The number of the partition, starting at 0.
     pub partition: i32,
-    /// The end offset when the lease first learned the topic's name.
+    /// The end offset when the lease first named the topic.
     pub fence: i64,
-    /// The next offset that the consumer would give out.
+    /// The next offset of the consumer.
     pub position: i64,
-    /// The end offset now, if the broker told it.
+    /// The current end offset. `None` if the broker did not report it.
     pub end: Option<i64>,
-    /// Where the first transaction begins that nobody has ended yet: a reader of committed messages gets no further.
+    /// The first offset of the oldest open transaction. `read_committed` consumers stop there.
     pub open_transaction: Option<i64>,
-    /// Whether the consumer is still assigned to the partition.
+    /// Whether the partition is still assigned to the consumer.
     pub assigned: bool,
 }
 
-/// Where a group stood when its timeout passed.
+/// The state of a group after a timeout.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GroupLag {
-    /// The group's id.
+    /// The id of the group.
     pub group: String,
-    /// Which broker.
+    /// The kind and the addresses of the broker.
     pub broker: String,
-    /// How long was waited.
+    /// The timeout.
     pub waited: Duration,
-    /// Each partition that was waited for.
+    /// Each partition of the wait.
     pub partitions: Vec<LaggingPartition>,
-    /// The group's state, where the broker tells it.
+    /// The state of the group. `None` if the broker did not report it.
     pub state: Option<String>,
-    /// A line for each member of the group, where the broker tells them.
+    /// A line for each member of the group. Empty if the broker did not report the members.
     pub members: Vec<String>,
 }
 
@@ -71,20 +71,20 @@ pub struct GroupLag {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LaggingPartition {
-    /// The topic, as the broker calls it.
+    /// The name of the topic on the broker.
     pub topic: String,
-    /// The partition.
+    /// The number of the partition, starting at 0.
     pub partition: i32,
-    /// The end offset when the lease first learned the topic's name.
+    /// The end offset when the lease first named the topic.
     pub fence: i64,
-    /// What the group has committed; `None` for nothing.
+    /// The committed offset. `None` if the group has not committed one.
     pub committed: Option<i64>,
-    /// The offset that it was to reach.
+    /// The expected committed offset.
     pub goal: i64,
 }
 
 impl LaggingPartition {
-    /// How many offsets are missing; 0 when the goal is reached.
+    /// Returns the number of offsets before the goal that are not committed. It is 0 if the goal is reached.
     pub fn lag(&self) -> i64 {
         (self.goal - self.committed.unwrap_or(self.fence)).max(0)
     }
@@ -94,9 +94,9 @@ impl fmt::Display for GroupLag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { group, broker, waited, partitions, state, members } = self;
         let lag: i64 = partitions.iter().map(LaggingPartition::lag).sum();
-        write!(f, "group {group:?} is {lag} behind after {waited:?} ({broker})")?;
+        write!(f, "group {group:?} has a lag of {lag} after {waited:?} ({broker})")?;
         if let Some(state) = state {
-            write!(f, ", its state is {state}")?;
+            write!(f, ", state {state}")?;
         }
         if partitions.iter().all(|partition| partition.committed.is_none_or(|at| at == partition.fence)) {
             write!(f, ": it has committed nothing after its fence")?;
@@ -108,43 +108,42 @@ impl fmt::Display for GroupLag {
                 Some(committed) => write!(f, "{committed}")?,
                 None => write!(f, "nothing")?,
             }
-            write!(f, ", to reach {goal}, lag {}", partition.lag())?;
+            write!(f, ", goal {goal}, lag {}", partition.lag())?;
         }
         for member in members {
             write!(f, "\n  member {member}")?;
         }
-        // Whether the service commits by itself cannot be seen from here.
+        // The broker does not know whether the service commits automatically, so this is only a hint.
         if lag > 0 && !members.is_empty() {
             write!(
                 f,
-                "\n  it has members: if they commit automatically, that is every 5 s by default (auto.commit.interval.ms); \
-                 kafka.consumer_config(&group) makes it 50 ms, group.within(duration) waits longer"
+                "\n  the group has members: automatic commits happen every 5 s by default (auto.commit.interval.ms); use \
+                 kafka.consumer_config(&group), which sets 50 ms, or wait longer with group.within(duration)"
             )?;
         }
         if state.is_some() && members.is_empty() {
-            write!(f, "\n  no member: is the service running, and does it use this group id?")?;
+            write!(f, "\n  the group has no members: check that the service is running and uses this group id")?;
         }
         Ok(())
     }
 }
 
 impl ReceiveTimeout {
-    /// The sentence that tells "nothing was sent" from "sent, not delivered".
+    /// Returns the sentence that distinguishes "nothing was sent" from "sent, not delivered".
     fn finding(&self) -> String {
         let is_unknown = self.end_offsets_error.as_ref().and_then(code_of).is_some_and(is_unknown_topic);
         if self.partitions.is_empty() && is_unknown {
-            return "the topic does not exist: check the name that the service uses, or whether it has started"
-                .to_owned();
+            return "the topic does not exist: check that the service is running and uses this topic name".to_owned();
         }
         if is_unknown {
-            return "the topic is gone: it was deleted during this test".to_owned();
+            return "the topic was deleted during this test".to_owned();
         }
         if self.partitions.is_empty() && self.end_offsets_error.is_none() {
-            return "the topic was created only now".to_owned();
+            return "the topic was created only after the timeout".to_owned();
         }
         if self.partitions.is_empty() || self.partitions.iter().any(|p| p.end.is_none()) {
             let broker = &self.broker;
-            return format!("the end offsets are unknown, {broker} did not tell them");
+            return format!("the end offsets are unknown, because {broker} did not report them");
         }
         let written: i64 = self.partitions.iter().map(|p| p.end.unwrap_or(0) - p.fence).sum();
         let missing: i64 = self.partitions.iter().map(|p| (p.end.unwrap_or(0) - p.position).max(0)).sum();
@@ -153,20 +152,20 @@ impl ReceiveTimeout {
         } else if written == 0 {
             "nothing was written to it after its fence".to_owned()
         } else if missing == 0 {
-            format!("all that was written to it after its fence ({written}) was received before")
+            format!("everything that was written to it after its fence ({written}) was already received")
         } else if self.partitions.iter().any(|p| !p.assigned && p.end.unwrap_or(0) > p.position) {
             format!("{missing} of {written} written, not delivered: the test changed the consumer's assignment")
         } else if let Some(at) = self.partitions.iter().find_map(|p| p.open_transaction.filter(|at| *at < p.fence)) {
             format!(
-                "{missing} of {written} written, not delivered: an earlier test has left a transaction open (at offset {at}) \
-                 and hides all that comes after it; end it there, or give that test an exclusive topic"
+                "{missing} of {written} written, not delivered: an earlier test has left a transaction open (at offset {at}), \
+                 which hides all later messages; commit or abort it in that test, or use an exclusive topic there"
             )
         } else if let Some(at) = self.partitions.iter().find_map(|p| p.open_transaction) {
             format!("{missing} of {written} written, not delivered: a transaction is open (at offset {at})")
         } else {
             format!(
-                "{missing} of {written} written, not delivered: paused, in an open or aborted transaction, or a \
-                 broker that does not answer the consumer"
+                "{missing} of {written} written, not delivered: paused, in an open or aborted transaction, or the broker \
+                 does not respond to the consumer"
             )
         }
     }
@@ -188,7 +187,7 @@ impl fmt::Display for ReceiveTimeout {
                 None => write!(f, "unknown")?,
             }
             if let Some(at) = state.open_transaction {
-                write!(f, ", a transaction open at {at}")?;
+                write!(f, ", open transaction at {at}")?;
             }
             if !state.assigned {
                 write!(f, ", not assigned")?;
@@ -200,15 +199,15 @@ impl fmt::Display for ReceiveTimeout {
         if self.blocked_runtime {
             write!(
                 f,
-                "\n  recv() blocked a thread of a tokio runtime, where a task that should have sent may wait for it: \
-                 call recv_async().await"
+                "\n  recv() blocked a thread of a tokio runtime, and the task that should send may need that thread: \
+                 use recv_async().await"
             )?;
         }
         Ok(())
     }
 }
 
-/// `1 message`, `2 messages`.
+/// Shows a number of messages: `1 message`, `2 messages`.
 pub(super) struct Count(pub(super) usize);
 
 impl fmt::Display for Count {

@@ -1,4 +1,4 @@
-//! What can go wrong, with the thing, its value, the broker and what to do about it.
+//! The error type. Each error names its object, the value, the broker and the remedy.
 
 pub(crate) mod codes;
 mod late;
@@ -17,11 +17,11 @@ use crate::model::record::Record;
 /// The result of every `try_` function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something that a test asked for could not be had.
+/// The error of every `try_` method.
 ///
-/// `Display` says what failed, about what, on which broker, and what to do; the cause, where there is one, is in
-/// [`source`](std::error::Error::source). `Debug` is that message with its causes, one a line, since tests unwrap. No variant
-/// ever carries a password, a key or a token.
+/// The `Display` text names the failed operation, its object and the broker, and says what to do. The cause is in
+/// [`source`](std::error::Error::source). The `Debug` text adds a line for each cause, because tests unwrap. No variant contains a
+/// password, a key or a token.
 ///
 /// ```
 /// use rstest_kafka::Error;
@@ -30,100 +30,100 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// let error = kafka.checked().topic("two words").unwrap_err();
 /// assert!(matches!(error, Error::Name { .. }));
-/// assert_eq!(error.to_string(), "topic \"two words\" has the character ' '; Kafka takes letters, digits, '.', '_' and '-'");
+/// assert_eq!(error.to_string(), "topic \"two words\" has the character ' '; Kafka accepts letters, digits, '.', '_' and '-'");
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting, from the builder or from the environment, has a value that it does not take.
+    /// A setting of the builder or of the environment has an invalid value.
     #[non_exhaustive]
     Config {
         /// The builder's method or the environment variable.
         setting: String,
-        /// The value as it was given; empty where it may be a secret.
+        /// The invalid value. Empty if it may be a secret.
         value: String,
-        /// What the setting takes.
+        /// The valid values.
         takes: String,
     },
-    /// A name that Kafka would refuse; nothing was sent.
+    /// Kafka would refuse a name. No request was sent.
     #[non_exhaustive]
     Name {
-        /// Which part of the name is wrong: `topic`, `worker id`, `topic prefix`, …
+        /// The invalid part of the name: `topic`, `worker id`, `topic prefix`, …
         part: String,
-        /// That part's value.
+        /// The value of the part.
         value: String,
-        /// Why it is refused.
+        /// Why Kafka would refuse the value.
         reason: String,
     },
-    /// A broker that did not answer within the deadline.
+    /// The broker did not respond within the timeout.
     #[non_exhaustive]
     Unreachable {
-        /// Which broker.
+        /// The kind and the addresses of the broker.
         broker: String,
-        /// How long it was waited for.
+        /// The timeout.
         waited: Duration,
-        /// What the client said last.
+        /// The client's last error.
         source: Option<KafkaError>,
     },
-    /// Something asked of the broker was refused or failed.
+    /// The broker refused a request, or the request failed.
     #[non_exhaustive]
     Broker {
-        /// What was asked, with the topic or group that it was about.
+        /// The failed operation, with its topic or group.
         action: String,
-        /// Which broker.
+        /// The kind and the addresses of the broker.
         broker: String,
-        /// Which limit or setting it was, whose, and what to do about it; empty when the cause says it all.
+        /// The cause and the remedy. Empty if there is nothing to add to `source`.
         advice: String,
-        /// What the broker or the client answered.
+        /// The error of the broker or of the client.
         source: Option<KafkaError>,
     },
-    /// No message within the timeout.
+    /// No message arrived within the timeout, or fewer messages than expected.
     Timeout(Arc<ReceiveTimeout>),
-    /// A group that has not consumed what it should have within the timeout.
+    /// The committed offsets of a group did not reach their goal within the timeout.
     Lag(Arc<GroupLag>),
-    /// Messages where none was expected.
+    /// There are messages although none were expected.
     #[non_exhaustive]
     NotEmpty {
-        /// The topic, as the broker calls it.
+        /// The name of the topic on the broker.
         topic: String,
-        /// What was there, in the order of arrival.
+        /// The messages, in the order of arrival.
         records: Arc<[Record]>,
     },
-    /// A value that is not what the test took it for.
+    /// The value of a message is not of the expected type.
     #[non_exhaustive]
     Value {
-        /// What was expected, and where the value differs.
+        /// The expected type, and how the value differs.
         reason: String,
-        /// Where in a JSON value, such as `items[1].price`; `None` where that is the value as a whole.
+        /// The path in a JSON value, such as `items[1].price`. `None` if the value as a whole differs.
         path: Option<String>,
-        /// The message.
+        /// The message with the value.
         record: Box<Record>,
     },
-    /// A file or folder in which is kept what survives the process could not be used; nothing was made on the broker.
+    /// A file or directory of the ledger could not be used. Nothing was created on the broker.
     #[non_exhaustive]
     State {
-        /// What was tried.
+        /// The failed operation.
         action: String,
-        /// The file or folder.
+        /// The path of the file or directory.
         path: PathBuf,
-        /// What the system answered.
+        /// The error of the operating system.
         source: Arc<std::io::Error>,
     },
-    /// Something that this kind of broker cannot do.
+    /// The broker does not support an operation.
     #[non_exhaustive]
     Unsupported {
-        /// What was asked for.
+        /// The operation.
         what: String,
-        /// Which broker.
+        /// The kind and the addresses of the broker.
         broker: String,
         /// What to do instead.
         advice: String,
     },
-    /// Something was asked for that cannot be meant: a topic of another lease, one in two shapes in one test, a group without a
-    /// topic, faults that come too late; the text says what.
+    /// The test uses the crate incorrectly, for example with a topic of another lease, a topic with two shapes in one test, a group
+    /// without a topic, or faults after the first topic.
     #[non_exhaustive]
     Misuse {
-        /// What was done, and what to do instead.
+        /// The mistake, and what to do instead.
         reason: String,
     },
 }
@@ -140,7 +140,10 @@ impl fmt::Display for Error {
             }
             Self::Name { part, value, reason } => write!(f, "{part} {value:?} {reason}"),
             Self::Unreachable { broker, waited, .. } => {
-                write!(f, "{broker} did not answer within {waited:?}: is it running, and is its address right?")
+                write!(
+                    f,
+                    "{broker} did not respond within {waited:?}: check that it is running and that its address is correct"
+                )
             }
             Self::Broker { action, broker, advice, .. } => {
                 write!(f, "could not {action} on {broker}")?;
@@ -149,7 +152,7 @@ impl fmt::Display for Error {
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Lag(lag) => lag.fmt(f),
             Self::NotEmpty { topic, records } => {
-                write!(f, "{} where none was expected on topic {topic:?}", Count(records.len()))?;
+                write!(f, "expected no messages on topic {topic:?}, found {}", Count(records.len()))?;
                 for record in records.iter().take(10) {
                     write!(f, "\n  {record:?}")?;
                 }
@@ -165,7 +168,7 @@ impl fmt::Display for Error {
                 let path = path.display();
                 write!(
                     f,
-                    "could not {action} {path}: name a folder of your own in RSTEST_KAFKA_STATE_DIR, on a disk with room"
+                    "could not {action} {path}: set RSTEST_KAFKA_STATE_DIR to a directory that you own, on a disk with free space"
                 )
             }
             Self::Unsupported { what, broker, advice } => write!(f, "{broker} cannot {what}: {advice}"),
@@ -174,14 +177,14 @@ impl fmt::Display for Error {
     }
 }
 
-/// The message with its causes, since tests unwrap.
+/// Shows the message and its causes, because tests unwrap.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         with_causes(f, self)
     }
 }
 
-/// An error's message and a line for each of its causes.
+/// Writes an error's message and a line for each of its causes.
 pub(crate) fn with_causes(f: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
     write!(f, "{error}")?;
     let mut cause = error.source();
@@ -204,7 +207,7 @@ impl std::error::Error for Error {
 }
 
 impl Error {
-    /// Panics with this error and its causes, at the place that called the function which asserts.
+    /// Panics with this error and its causes, at the line of the caller.
     #[track_caller]
     pub(crate) fn raise(&self) -> ! {
         panic!("{self:?}")
@@ -215,7 +218,7 @@ impl Error {
     }
 }
 
-/// Unwraps with [`Error::raise`]: the whole chain of causes, at the caller's place.
+/// Unwraps a result, or panics with [`Error::raise`].
 pub(crate) trait OrRaise<T> {
     #[track_caller]
     fn or_raise(self) -> T;

@@ -1,4 +1,4 @@
-//! What the broker calls a lease's topics and groups, and which names Kafka takes.
+//! The names of a lease's topics and groups on the broker.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,10 +9,10 @@ use crate::model::error::{Error, Result};
 use crate::model::ids::{RunId, WorkerId};
 use crate::model::name_part::{NamePart, check_part};
 
-/// Kafka's longest topic name, in characters (`org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH`).
+/// Kafka's limit for topic names, in characters (`org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH`).
 const LONGEST_NAME: usize = 249;
 
-/// Everything that names are made of, for one lease.
+/// The parts of the names of one lease.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     pub(crate) topic_prefix: Arc<str>,
@@ -23,20 +23,20 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// `{prefix}-{topic}-{worker_id}-{run_id}`, after failures with `-f{generation}`.
+    /// Returns `{prefix}-{topic}-{worker_id}-{run_id}`, and appends `-f{generation}` after failures.
     pub(crate) fn topic(&self, logical: &str) -> Result<String> {
         self.topic_with(logical, "")
     }
 
-    /// The name of a topic in another shape than the worker's first of that name: the topic's name and `-p{partitions}`,
-    /// `-r{replication factor}` and `-c{hash}` of the configuration where there are such.
+    /// Returns the name of a topic whose shape differs from the worker's first topic of this name: the topic's name,
+    /// `-p{partitions}`, and if set, `-r{replication factor}` and `-c{hash}` of the configuration.
     pub(crate) fn topic_in_shape(&self, logical: &str, shape: &Shape) -> Result<String> {
         let mut tag = format!("-p{}", shape.partitions);
         if let Some(factor) = shape.replication_factor {
             tag.push_str(&format!("-r{factor}"));
         }
         if !shape.config.is_empty() {
-            // Other processes of the run come to the same name: the hasher's keys are fixed.
+            // The hasher's keys are fixed, so other processes of the run compute the same name.
             let mut hasher = DefaultHasher::new();
             shape.config.hash(&mut hasher);
             tag.push_str(&format!("-c{:08x}", hasher.finish() as u32));
@@ -44,7 +44,7 @@ impl Names {
         self.topic_with(logical, &tag)
     }
 
-    /// The name of a topic for one lease only: the topic's name and `-x{n}`.
+    /// Returns the name of an exclusive topic: the topic's name and `-x{n}`.
     pub(crate) fn exclusive_topic(&self, logical: &str, n: u64) -> Result<String> {
         self.topic_with(logical, &format!("-x{n}"))
     }
@@ -52,7 +52,7 @@ impl Names {
     fn topic_with(&self, logical: &str, suffix: &str) -> Result<String> {
         check_part(NamePart::Topic, logical)?;
         let Self { topic_prefix, worker_id, run_id, .. } = self;
-        // As much as the longest generation takes: the name is its only allocation.
+        // Room for the longest generation, so that the name is the only allocation.
         let fixed = "---".len() + "-f4294967295".len();
         let length = topic_prefix.len() + logical.len() + worker_id.len() + run_id.len() + suffix.len() + fixed;
         let mut name = String::with_capacity(length);
@@ -70,8 +70,8 @@ impl Names {
         Ok(name)
     }
 
-    /// The generation of a topic that leases of that generation share; `None` for one that a single lease had.
-    pub(crate) fn age_of(topic: &str, run_id: &RunId) -> Option<u32> {
+    /// Returns the generation in a topic name, or `None` if the topic is exclusive.
+    pub(crate) fn generation_of(topic: &str, run_id: &RunId) -> Option<u32> {
         let (_, rest) = topic.rsplit_once(&**run_id)?;
         let (generation, rest) = match rest.strip_prefix("-f") {
             None => (0, rest),
@@ -80,11 +80,12 @@ impl Names {
                 (rest[..digits].parse().ok()?, &rest[digits..])
             }
         };
-        // Nothing, or a shape.
+        // The rest is empty, or a shape.
         (rest.is_empty() || rest.starts_with("-p")).then_some(generation)
     }
 
-    /// `{group_prefix}-{worker_id}-{run_id}-{topic}-{generation}`, and `-m{n}` after so many of them that had members.
+    /// Returns `{group_prefix}-{worker_id}-{run_id}-{topic}-{generation}`, and appends `-m{n}` after `n` groups that could not be
+    /// reused because they had members.
     pub(crate) fn group(&self, logical: &str, left: u32) -> Result<String> {
         let Self { group_prefix, worker_id, run_id, generation, .. } = self;
         let mut name = format!("{group_prefix}-{worker_id}-{run_id}-{logical}-{generation}");
@@ -98,7 +99,8 @@ impl Names {
         Ok(name)
     }
 
-    /// The group of a system under test: its own name in the topic's place, and `-{n}`, new for every lease.
+    /// Returns the name of a service's group: the group's own name in place of the topic, and `-{n}`, a new number for each
+    /// group.
     pub(crate) fn service_group(&self, group: &str, n: u64) -> Result<String> {
         check_part(NamePart::Group, group)?;
         let Self { group_prefix, worker_id, run_id, generation, .. } = self;
@@ -110,7 +112,7 @@ impl Names {
         Ok(name)
     }
 
-    /// Says which part to shorten, the longest, where the whole is too long.
+    /// Returns an error if a name is too long. The error names the longest part, which should be shortened.
     fn check_length(&self, name: &str, parts: &[(NamePart, &str)]) -> Result<()> {
         if name.len() <= LONGEST_NAME {
             return Ok(());
@@ -121,7 +123,7 @@ impl Names {
             part: part.to_string(),
             value: (*value).to_owned(),
             reason: format!(
-                "is {} characters long, {over} too many: {name:?} has {} and Kafka takes {LONGEST_NAME}",
+                "is {} characters long, {over} too many: {name:?} has {} and Kafka accepts {LONGEST_NAME}",
                 value.len(),
                 name.len()
             ),
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[rstest]
-    fn topic_name_consistency() {
+    fn names_are_stable() {
         assert_eq!(names(0).topic("events").unwrap(), "relay-test-events-main-1a2b3c4d");
         assert_eq!(names(1).topic("events").unwrap(), "relay-test-events-main-1a2b3c4d-f1");
         assert_eq!(names(0).exclusive_topic("events", 4).unwrap(), "relay-test-events-main-1a2b3c4d-x4");
@@ -165,13 +167,13 @@ mod tests {
         assert_eq!(names(3).service_group("billing", 9).unwrap(), "test-consumer-main-1a2b3c4d-billing-3-9");
         assert_eq!(names(1).topic("events").unwrap(), names(1).topic("events").unwrap());
         for generation in [0, 1, 12] {
-            let age = |topic: Result<String>| Names::age_of(&topic.unwrap(), &names(0).run_id);
-            assert_eq!(age(names(generation).topic("events-1a2b3c4d-f7-x8")), Some(generation));
-            assert_eq!(age(names(generation).exclusive_topic("events", 4)), None);
+            let generation_of = |topic: Result<String>| Names::generation_of(&topic.unwrap(), &names(0).run_id);
+            assert_eq!(generation_of(names(generation).topic("events-1a2b3c4d-f7-x8")), Some(generation));
+            assert_eq!(generation_of(names(generation).exclusive_topic("events", 4)), None);
             for replication_factor in [None, Some(3)] {
                 let config = vec![("cleanup.policy".to_owned(), "compact".to_owned())];
                 let shape = Shape { partitions: 6, replication_factor, config };
-                assert_eq!(age(names(generation).topic_in_shape("events", &shape)), Some(generation));
+                assert_eq!(generation_of(names(generation).topic_in_shape("events", &shape)), Some(generation));
             }
         }
     }
@@ -184,7 +186,7 @@ mod tests {
     #[case(".", "refused")]
     #[case("..", "refused")]
     #[case("nul\0", "'\\0'")]
-    fn a_name_that_kafka_would_refuse_says_why(#[case] logical: &str, #[case] says: &str) {
+    fn the_error_for_an_invalid_name_says_why(#[case] logical: &str, #[case] says: &str) {
         for refused in
             [names(0).topic(logical), names(0).exclusive_topic(logical, 0), names(0).service_group(logical, 0)]
         {
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[rstest]
-    fn a_name_that_is_too_long_says_which_part() {
+    fn the_error_for_a_long_name_names_the_part() {
         let rest = names(0).topic("x").unwrap().len() - 1;
         assert!(names(0).topic(&"t".repeat(249 - rest)).is_ok());
         let message = names(0).topic(&"t".repeat(250 - rest)).unwrap_err().to_string();
