@@ -221,7 +221,7 @@ impl Kafka {
 
     /// Counts this test as failed, whatever becomes of it: its worker's next test gets the next generation.
     pub fn mark_failed(&self) {
-        self.lease.lease().hold().mark_failed();
+        self.lease.lease().held_lane().mark_failed();
     }
 
     /// This lease's topic names.
@@ -307,7 +307,7 @@ impl TopicNames {
     /// written down in the ledger; [`Error::Unreachable`](crate::Error::Unreachable) and
     /// [`Error::Broker`](crate::Error::Broker) when the broker does not tell where an existing one ends.
     pub fn try_name(&self, logical: &str) -> Result<Topic> {
-        self.lease.lease().name(logical)
+        self.lease.lease().named_topic(logical)
     }
 
     /// The name as text: nothing is asked, fenced or kept.
