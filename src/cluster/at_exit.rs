@@ -1,4 +1,4 @@
-//! The end of the process: everything is closed and deleted, in parallel and within a deadline.
+//! Closes and deletes everything at exit, in parallel and within a deadline.
 
 use std::io::Write as _;
 use std::sync::mpsc;
@@ -11,14 +11,16 @@ use crate::report::{self, Closing, Report};
 use crate::sync::kept::keep;
 use crate::sync::wait::Deadline;
 
-/// Closes and deletes everything, in parallel and within the deadline; never panics, writes nothing to stdout.
-pub(super) fn empty() {
+/// Closes and deletes everything, in parallel and within the deadline.
+///
+/// Never panics, and writes nothing to stdout.
+pub(super) fn close_everything() {
     let outcome = std::panic::catch_unwind(|| {
-        if !PROCESS.is_this_one() {
+        if !PROCESS.is_current() {
             return;
         }
         let clusters = std::mem::take(&mut *PROCESS.clusters());
-        let mut summary = PROCESS.gone().take();
+        let mut summary = PROCESS.dropped_stats().take();
         let of_reports = report::exit_deadline();
         if clusters.is_empty() && !PROCESS.workers.have_state() && summary.is_none() && of_reports.is_none() {
             return;
@@ -26,37 +28,41 @@ pub(super) fn empty() {
         let began = Instant::now();
         let allowed = clusters.iter().map(|open| open.exit_deadline).chain(of_reports).max().unwrap_or_default();
         let deadline = Deadline::after(allowed);
-        // Closing leaves a tenth of the time to the reports.
+        // Leave a tenth of the time to the HTML reports.
         let for_closing = |allowed: Duration| if of_reports.is_none() { allowed } else { allowed * 9 / 10 };
         let (done, all_done) = mpsc::channel();
-        // On fresh threads: the exiting one may have lost the thread-locals that waiting needs.
-        let mut waiting_for = 0;
+        // Use new threads: waiting needs thread-locals, and the exiting thread may have lost its own.
+        let mut pending = 0;
         for open in &clusters {
             let (open, done, allowed) = (open.clone(), done.clone(), for_closing(open.exit_deadline));
             let close = move || {
                 let left = open.cluster.close_at_exit(Deadline::after(allowed));
                 let _ = done.send(left);
-                // The last reference would run Drops that have no deadline.
+                // Keep it, because the last reference would run Drops that have no deadline.
                 keep(open);
             };
             if thread::Builder::new().name("rstest-kafka exit".to_owned()).spawn(close).is_ok() {
-                waiting_for += 1;
+                pending += 1;
             }
         }
-        let mut in_time = waiting_for == clusters.len();
+        let mut in_time = pending == clusters.len();
         let mut closing = Closing::default();
-        for _ in 0..waiting_for {
-            // A little more than each was given, so that it can say itself what it left.
-            let waiting = for_closing(allowed).saturating_sub(began.elapsed()) + Duration::from_millis(300);
-            match all_done.recv_timeout(waiting) {
+        for _ in 0..pending {
+            // Wait a little longer than each thread has, so that it can still report what it left.
+            let remaining = for_closing(allowed).saturating_sub(began.elapsed()) + Duration::from_millis(300);
+            match all_done.recv_timeout(remaining) {
                 Ok(left) => {
-                    tell(&left);
+                    print_left_over(&left);
                     closing.consumers += left.closed_consumers as u64;
                     closing.topics += left.deleted_topics as u64;
                     closing.groups += left.deleted_groups as u64;
                 }
                 Err(_) => {
-                    let _ = writeln!(std::io::stderr(), "rstest-kafka: not all was closed within {allowed:?}");
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "rstest-kafka: could not close and delete everything within {allowed:?}: set a longer \
+                         RSTEST_KAFKA_EXIT_DEADLINE_MS"
+                    );
                     in_time = false;
                     break;
                 }
@@ -73,14 +79,14 @@ pub(super) fn empty() {
         report::write_reports(closing.took, deadline);
         keep(clusters);
     });
-    // A panic's payload may panic when dropped, and nothing may leave an exit function.
+    // Forget the payload: its drop may panic, and an exit function must not unwind.
     if let Err(payload) = outcome {
         std::mem::forget(payload);
     }
 }
 
-/// What was left behind is said on stderr by name.
-fn tell(left: &LeftOver) {
+/// Prints what is left on the broker to stderr, by name.
+fn print_left_over(left: &LeftOver) {
     let LeftOver { broker, undeleted, kept, unclosed_consumers, .. } = left;
     let mut stderr = std::io::stderr();
     for (name, reason) in undeleted {

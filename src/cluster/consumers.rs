@@ -1,10 +1,10 @@
-//! The consumers of a harness: out of the pool and back, and closed off the test's path.
+//! The consumers of a harness: taken from the pool, returned to it, and closed in the background.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Cluster;
-use crate::cluster::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
+use crate::cluster::pool::{self, ConsumerState, IdleConsumer, PoolClient, PoolKey};
 use crate::cluster::process::PROCESS;
 use crate::model::error::Result;
 use crate::sync::kept::keep;
@@ -12,7 +12,7 @@ use crate::sync::wait::Deadline;
 use crate::worker::names::Names;
 
 impl Cluster {
-    /// What a consumer of that topic has to be good for now.
+    /// Returns the key under which the pool has consumers that a lease may reuse for the topic.
     pub(crate) fn pool_key(&self, lane: usize, topic: Arc<str>, generation: u32) -> PoolKey {
         let abandoned_groups = self.abandoned_groups(&topic);
         PoolKey { lane, topic, generation, abandoned_groups }
@@ -22,42 +22,45 @@ impl Cluster {
         self.abandoned_groups.get(topic).map_or(0, |left| *left)
     }
 
-    /// A test has made one a member of its group. The broker may take it for one until it has been closed: a commit from
-    /// outside would be refused, and who joins would share the partitions with it.
-    pub(crate) fn leave_group(&self, key: &PoolKey) {
+    /// Abandons the group of a pooled consumer that a test has made a member.
+    ///
+    /// The broker may count the consumer as a member until it is closed: it would refuse commits from outside, and a
+    /// new member would share the partitions with the consumer. So the next consumer of the topic has a new group.
+    pub(crate) fn abandon_group(&self, key: &PoolKey) {
         let left = key.abandoned_groups + 1;
         self.abandoned_groups.entry(Arc::clone(&key.topic)).and_modify(|now| *now = left.max(*now)).or_insert(left);
         self.retire(clients(self.pool.retire_abandoned(&key.topic, left)));
     }
 
-    /// A consumer from the pool, or a new one, of a topic with so many partitions; and the state that it is in.
-    pub(crate) fn check_out(
+    /// Takes a consumer from the pool, or creates one for a topic with `partitions` partitions. Also returns its state.
+    pub(crate) fn take_consumer(
         &self,
         key: &PoolKey,
         names: &Names,
         logical: &str,
         partitions: usize,
-    ) -> Result<(Arc<PoolClient>, CheckedOut)> {
-        if let Some(idle) = self.pool.check_out(key) {
+    ) -> Result<(Arc<PoolClient>, ConsumerState)> {
+        if let Some(idle) = self.pool.take(key) {
             self.counters.consumers_reused.add(1);
             let (client, resting_at) = idle.wake();
-            return Ok((client, resting_at.map_or(CheckedOut::Unassigned, CheckedOut::Resting)));
+            return Ok((client, resting_at.map_or(ConsumerState::Unassigned, ConsumerState::Resting)));
         }
         let group = names.group(logical, key.abandoned_groups)?;
         self.record_group(&group)?;
-        let client = Arc::new(pool::make(&self.broker, &group, partitions)?);
+        let client = Arc::new(pool::create_consumer(&self.broker, &group, partitions)?);
         self.counters.consumers_made.add(1);
         self.open.retain(|_, client| client.strong_count() > 0);
         self.open.insert(self.next_consumer.fetch_add(1, Ordering::Relaxed), Arc::downgrade(&client));
-        Ok((client, CheckedOut::New))
+        Ok((client, ConsumerState::New))
     }
 
-    /// Takes a consumer back that is idle; the one that is thereby too many is closed elsewhere.
+    /// Returns an idle consumer to the pool. If the pool is full, the least recently used consumer is closed in the
+    /// background.
     pub(crate) fn put_back(&self, key: PoolKey, idle: Arc<IdleConsumer>) {
         let (lane, generation, topic, group) = (key.lane, key.generation, Arc::clone(&key.topic), key.abandoned_groups);
         let evicted = self.pool.put_back(key, idle);
         self.retire(clients(evicted));
-        // A failure that moved the lane just now may have looked through the pool before.
+        // A failure may have emptied the pool of this lane just before the consumer was put back.
         let current = PROCESS.workers.lanes.generation_of(lane);
         if generation < current {
             self.retire_before(lane, current);
@@ -68,10 +71,10 @@ impl Cluster {
         }
     }
 
-    /// Closes consumers elsewhere.
+    /// Closes consumers in the background. They are never reused.
     pub(crate) fn retire(&self, clients: impl IntoIterator<Item = Arc<PoolClient>>) {
         if self.is_closing() {
-            // At exit each consumer has been told to close; its Drop would only hold this thread up.
+            // At exit every consumer is closed by `close_at_exit`. Its Drop would only block this thread.
             keep(clients.into_iter().collect::<Vec<_>>());
             return;
         }
@@ -80,8 +83,8 @@ impl Cluster {
         self.closer.close(clients);
     }
 
-    /// Closes a consumer elsewhere that never was in the pool.
-    pub(crate) fn close_soon(&self, client: Arc<PoolClient>) {
+    /// Closes a consumer that was never in the pool, in the background.
+    pub(crate) fn close_in_background(&self, client: Arc<PoolClient>) {
         if self.is_closing() {
             keep(client);
         } else {
@@ -89,14 +92,14 @@ impl Cluster {
         }
     }
 
-    /// A failure has moved a lane: its older consumers are never handed out again.
+    /// Closes the pooled consumers of a lane that are older than the generation. They are never reused.
     pub(crate) fn retire_before(&self, lane: usize, generation: u32) {
         self.retire(clients(self.pool.retire_before(lane, generation)));
     }
 
-    /// When its harness is gone: the consumers in the pool are closed elsewhere, and their memory is given back. What is
-    /// still to be deleted is left to the exit.
-    pub(crate) fn close_idle(&self) {
+    /// Closes the pooled consumers in the background and releases their memory, because the harness was dropped. Topics
+    /// and groups are deleted at exit.
+    pub(crate) fn close_pool(&self) {
         self.ended_groups.stop();
         self.closer.close(clients(self.pool.take_all()));
     }

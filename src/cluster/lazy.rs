@@ -1,4 +1,4 @@
-//! What a harness is behind its handle: the configuration, and the connection that its first lease makes.
+//! The configuration of a harness, and the cluster that its first lease opens.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,18 +13,19 @@ use crate::report::stats::Stats;
 use crate::sync::once::OnceWithDeadline;
 use crate::sync::wait::Deadline;
 
+/// The configuration of a harness, and its cluster once a lease has opened it.
 pub(crate) struct LazyCluster {
     config: Result<Config>,
     cluster: OnceWithDeadline<Arc<Cluster>>,
-    /// The broker and its clients while there is no connection. They go on connecting between two leases: to a broker at a
-    /// distance, or over TLS, that takes longer than one short wait.
+    /// The broker and its clients, until the cluster is open. They continue to connect between two leases, because
+    /// connecting to a remote broker, or over TLS, can take longer than one short timeout.
     connecting: Mutex<Option<Arc<Broker>>>,
-    /// The error of the first lease that found no broker.
+    /// The error of the first lease that could not reach the broker.
     unreachable: Mutex<Option<Error>>,
 }
 
 impl LazyCluster {
-    /// One that has connected to nothing yet.
+    /// Creates the state of a harness without connecting.
     pub(crate) fn new(config: Result<Config>) -> Self {
         Self {
             config,
@@ -42,21 +43,22 @@ impl LazyCluster {
         self.config.as_ref().map_err(Clone::clone)
     }
 
-    /// The timeout of everything that a test waits for.
+    /// The timeout of every operation that waits.
     pub(crate) fn timeout(&self) -> Duration {
         self.config.as_ref().map_or(Duration::from_secs(5), |config| config.timeout)
     }
 
-    /// The connection, made by the first lease.
+    /// Returns the cluster. The first lease opens it.
     pub(crate) fn cluster(&self) -> Result<Arc<Cluster>> {
         if let Some(cluster) = self.cluster.get() {
             return Ok(cluster);
         }
         let config = self.config()?;
-        let known = lock(&self.unreachable).clone();
+        let first_error = lock(&self.unreachable).clone();
         let deadline = Deadline::after(config.timeout);
         let connect = || {
-            let outcome = self.connect(config, deadline).map_err(|error| since_the_first(known.as_ref(), error));
+            let outcome =
+                self.connect(config, deadline).map_err(|error| waited_since_first_lease(first_error.as_ref(), error));
             let mut unreachable = lock(&self.unreachable);
             match &outcome {
                 Ok(_) => *unreachable = None,
@@ -68,8 +70,8 @@ impl LazyCluster {
             }
             outcome
         };
-        // Whoever waited for another says the same as that one.
-        let late = || match &*lock(&self.unreachable) {
+        // A caller that waited for another caller returns the same error.
+        let timed_out = || match &*lock(&self.unreachable) {
             Some(error) => error.clone(),
             None => Error::Unreachable {
                 broker: config.bootstrap_servers.clone().unwrap_or_else(|| "embedded broker".to_owned()),
@@ -77,17 +79,17 @@ impl LazyCluster {
                 source: None,
             },
         };
-        self.cluster.get_or_create(deadline, connect, late)
+        self.cluster.get_or_create(deadline, connect, timed_out)
     }
 
-    /// Goes on with the clients that are connecting, if there are any.
+    /// Opens the cluster, with the clients that are already connecting if there are any.
     ///
-    /// Clients that have failed to connect wait longer and longer before they try again, 10 s in the end. New ones take their
-    /// place, and their first failure is enough: tests on a broker that is down do not pile up.
+    /// Clients that failed to connect wait longer before each retry, up to 10 s. New clients replace them, and the
+    /// first failure of these is returned at once, so that tests do not queue for a broker that is down.
     fn connect(&self, config: &Config, deadline: Deadline) -> Result<Arc<Cluster>> {
-        let made = lock(&self.connecting).clone();
-        let has_failed = made.as_ref().is_some_and(|broker| broker.control().has_failed());
-        let broker = match made.filter(|_| !has_failed) {
+        let connecting = lock(&self.connecting).clone();
+        let has_failed = connecting.as_ref().is_some_and(|broker| broker.control().has_failed());
+        let broker = match connecting.filter(|_| !has_failed) {
             Some(broker) => broker,
             None => Arc::new(match &config.bootstrap_servers {
                 None => Broker::embedded(config.embedded_brokers, &config.properties)?,
@@ -103,7 +105,7 @@ impl LazyCluster {
         Ok(Arc::new(cluster))
     }
 
-    /// What a spec comes to with the harness's defaults.
+    /// Returns the shape of a spec, with the defaults of the harness.
     pub(crate) fn shape(&self, spec: &TopicSpec) -> Result<Shape> {
         let config = self.config()?;
         Ok(Shape {
@@ -122,9 +124,9 @@ impl Drop for LazyCluster {
     }
 }
 
-/// A broker that has not answered since the first lease has been waited for as long as that one says, not only for the last
-/// short while.
-fn since_the_first(first: Option<&Error>, error: Error) -> Error {
+/// Replaces the time that an unreachable broker was waited for by that of the first lease. A later lease fails sooner,
+/// and its own short wait would be misleading.
+fn waited_since_first_lease(first: Option<&Error>, error: Error) -> Error {
     match (first, error) {
         (Some(Error::Unreachable { waited, .. }), Error::Unreachable { broker, source, .. }) => {
             Error::Unreachable { broker, waited: *waited, source }

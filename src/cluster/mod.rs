@@ -1,4 +1,4 @@
-//! A broker that is connected, and everything that a harness has open and made on it.
+//! What one harness has open on one cluster: its clients, its topics and its groups.
 
 mod at_exit;
 mod consumers;
@@ -19,7 +19,7 @@ use dashmap::{DashMap, DashSet};
 pub(crate) use self::exit::LeftOver;
 use self::groups::EndedGroups;
 use self::process::PROCESS;
-use self::topics::{MadeTopic, reusable};
+use self::topics::{OwnedTopic, reusable_topics};
 use crate::broker::Broker;
 use crate::cluster::pool::{IdleConsumer, Pool, PoolClient};
 use crate::cluster::producer::Producer;
@@ -34,33 +34,33 @@ use crate::sync::background::BackgroundDrop;
 use crate::sync::wait::Deadline;
 use crate::worker::state::WorkerState;
 
-/// What one harness has open on its broker.
+/// What one harness has open on one cluster.
 pub(crate) struct Cluster {
     broker: Arc<Broker>,
     producer: Arc<Producer>,
     pool: Pool<Arc<IdleConsumer>>,
-    /// Every consumer that is not closed, also those that a test holds or has leaked: exit closes them too.
+    /// Every consumer that is not closed, including consumers that a test holds or has leaked. They are closed at exit.
     open: DashMap<u64, Weak<PoolClient>>,
     closer: BackgroundDrop<Arc<PoolClient>>,
-    topics: DashMap<String, Arc<MadeTopic>>,
+    topics: DashMap<String, Arc<OwnedTopic>>,
     groups: DashSet<String>,
     ended_groups: Arc<EndedGroups>,
-    /// By topic, how many groups of its pooled consumers had members, and were left for a new one.
+    /// By topic, how many groups of its pooled consumers were abandoned because a test had joined them.
     abandoned_groups: DashMap<Arc<str>, u32>,
-    /// Those of the harness: a connection of one lease counts into the same.
+    /// The counters of the harness. The cluster of a private broker shares them.
     counters: Arc<Counters>,
     recorder: Recorder,
     next_consumer: AtomicU64,
     closing: AtomicBool,
     keep_topics: KeepTopics,
     worker_id: WorkerId,
-    /// What the process leaves behind when it is killed; `None` on a broker that ends with it.
+    /// The ledger and the generation of the worker. `None` on a broker that does not outlive the process.
     state: Option<Arc<WorkerState>>,
     sweeping: Option<Sweeping>,
 }
 
 impl Cluster {
-    /// A connection to the broker, which fails within the deadline if it does not answer.
+    /// Opens the clients of a harness on the broker. Fails if the broker does not respond within the deadline.
     pub(crate) fn open(broker: Arc<Broker>, config: &Config, deadline: Deadline) -> Result<Self> {
         let (mut state, mut sweeping) = (None, None);
         if broker.capabilities().outlives_process {
@@ -71,11 +71,11 @@ impl Cluster {
         }
         let counters = Arc::new(Counters::default());
         let recorder = Recorder::open(config, &counters, broker.name());
-        Self::to(broker, config, state, sweeping, (counters, recorder), deadline)
+        Self::build(broker, config, state, sweeping, (counters, recorder), deadline)
     }
 
-    /// A connection of one lease to an embedded broker of its own; it counts into the harness's counters.
-    pub(crate) fn of_one_lease(
+    /// Opens the clients of one lease on its private broker. The lease counts into the counters of the harness.
+    pub(crate) fn for_one_lease(
         broker: &Arc<Broker>,
         config: &Config,
         harness: &Self,
@@ -83,10 +83,10 @@ impl Cluster {
     ) -> Result<Self> {
         let broker = Arc::clone(broker);
         let counted = (Arc::clone(&harness.counters), harness.recorder);
-        Self::to(broker, config, None, None, counted, deadline)
+        Self::build(broker, config, None, None, counted, deadline)
     }
 
-    fn to(
+    fn build(
         broker: Arc<Broker>,
         config: &Config,
         state: Option<Arc<WorkerState>>,
@@ -100,7 +100,7 @@ impl Cluster {
             pool: Pool::new(config.max_idle_consumers),
             open: DashMap::new(),
             closer: BackgroundDrop::new(),
-            topics: reusable(state.as_deref(), deadline),
+            topics: reusable_topics(state.as_deref(), deadline),
             groups: DashSet::new(),
             ended_groups: Arc::default(),
             abandoned_groups: DashMap::new(),
@@ -120,15 +120,15 @@ impl Cluster {
         &self.broker
     }
 
-    /// The id of the worker whose lanes its leases have.
+    /// The id of the worker on whose lanes the leases of this harness run.
     pub(crate) fn worker_id(&self) -> &WorkerId {
         &self.worker_id
     }
 
     /// The producer that all lanes share.
     ///
-    /// One is enough: on an embedded broker it was faster than one for every two lanes, and on Apache Kafka a suite of 8 lanes
-    /// lost a tenth with it.
+    /// One producer is enough. On an embedded broker it was faster than one producer for every two lanes. On Apache
+    /// Kafka a suite of 8 lanes took a tenth longer with it.
     pub(crate) fn producer(&self) -> &Producer {
         &self.producer
     }
@@ -145,7 +145,7 @@ impl Cluster {
         self.counters.snapshot(PROCESS.workers.lanes.used(), self.pool.len())
     }
 
-    /// Writes to the ledger what is about to be created, for whoever sweeps if this process is killed.
+    /// Writes to the ledger what is about to be created, so that a later run can delete it if this process is killed.
     fn write_ahead(&self, event: Event) -> Result<()> {
         self.state.as_ref().map_or(Ok(()), |state| state.write_ahead(event))
     }

@@ -1,4 +1,4 @@
-//! A broker that one lease has for itself, for its faults, and its end off the test's path.
+//! The private broker of one lease, for its faults.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::model::error::{Error, Result};
 use crate::sync::background::BackgroundDrop;
 use crate::sync::wait::Deadline;
 
-/// How many brokers of ended leases may be on their way out before the next one waits for them.
-const MOST_ENDING: usize = 16;
+/// The number of brokers that may be closing before a new one waits for them.
+const MAX_CLOSING: usize = 16;
 
-/// How long the end of a broker may take before it is left to whoever still has it.
-const END: Duration = Duration::from_secs(5);
+/// The time after which a closing broker is left to the threads that still use it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Closes the brokers of ended leases off the test's path.
-static ENDING: LazyLock<BackgroundDrop<Ending>> = LazyLock::new(BackgroundDrop::new);
+/// Closes the brokers of ended leases in the background.
+static CLOSING: LazyLock<BackgroundDrop<ClosingBroker>> = LazyLock::new(BackgroundDrop::new);
 
-/// A broker of one lease, with the connection to it.
+/// An embedded broker of one lease, and the clients on it.
 pub(crate) struct PrivateBroker {
     broker: Arc<Broker>,
     cluster: Arc<Cluster>,
@@ -31,14 +31,14 @@ impl PrivateBroker {
             return Err(Error::Unsupported {
                 what: "have faults on demand".to_owned(),
                 broker: harness.broker().name().to_owned(),
-                advice: "the embedded broker can: give these tests a Harness::builder().embedded_brokers(1), or ask \
-                         capabilities().faults first"
-                    .to_owned(),
+                advice:
+                    "use Harness::builder().embedded_brokers(1) for these tests, or check capabilities().faults first"
+                        .to_owned(),
             });
         }
-        ENDING.wait_for_room(MOST_ENDING, deadline);
+        CLOSING.wait_for_room(MAX_CLOSING, deadline);
         let broker = Arc::new(Broker::embedded(config.embedded_brokers, &config.properties)?);
-        let cluster = Arc::new(Cluster::of_one_lease(&broker, config, harness, deadline)?);
+        let cluster = Arc::new(Cluster::for_one_lease(&broker, config, harness, deadline)?);
         Ok(Self { broker, cluster })
     }
 
@@ -50,31 +50,32 @@ impl PrivateBroker {
         &self.broker
     }
 
-    /// What is left to be closed when its lease has ended, or when it was never used.
-    pub(crate) fn ending(&self) -> Ending {
-        Ending { cluster: Arc::clone(&self.cluster) }
+    /// Returns what must be closed when the lease has ended, or when the broker was not used.
+    pub(crate) fn closing(&self) -> ClosingBroker {
+        ClosingBroker { cluster: Arc::clone(&self.cluster) }
     }
 }
 
-/// What is left of a lease's own broker; its drop takes it apart.
-pub(crate) struct Ending {
+/// The private broker of an ended lease. Its drop closes the broker.
+pub(crate) struct ClosingBroker {
     cluster: Arc<Cluster>,
 }
 
-impl Ending {
-    /// Has it go away, off the test's path.
+impl ClosingBroker {
+    /// Closes the broker in the background.
     pub(crate) fn close(self) {
-        ENDING.close([self]);
+        CLOSING.close([self]);
     }
 }
 
-impl Drop for Ending {
+impl Drop for ClosingBroker {
     fn drop(&mut self) {
-        let deadline = Deadline::after(END);
-        // Its faults stay as they are: these clients close without their broker.
-        self.cluster.close_idle();
+        let deadline = Deadline::after(CLOSE_TIMEOUT);
+        // The faults stay injected: these clients close without a response of their broker.
+        self.cluster.close_pool();
         self.cluster.wait_for_closing(deadline);
-        // The lease lets go of it any moment; whoever is last waits for its clients to end, and that is not to be the test.
+        // The lease drops its reference soon. The last reference waits for the clients to close, and the test must not
+        // wait for them.
         while Arc::strong_count(&self.cluster) > 1 && !deadline.has_passed() {
             deadline.pause(Duration::from_millis(1));
         }

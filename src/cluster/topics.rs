@@ -1,4 +1,4 @@
-//! The topics that a harness has made or named: each made once, whoever asks at the same time, and fenced for every lease.
+//! The topics that a harness has created or named. Each is created once, even if several leases ask for it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -17,196 +17,206 @@ use crate::sync::once::OnceWithDeadline;
 use crate::sync::wait::Deadline;
 use crate::worker::state::WorkerState;
 
-/// A topic that we have made, are about to make, or have only named; it is ours to delete either way.
+/// A topic that this harness has created, is about to create, or has only named. The harness deletes it in each case.
 #[derive(Debug)]
-pub(super) struct MadeTopic {
-    /// `None`: only named, the system under test makes it.
+pub(super) struct OwnedTopic {
+    /// `None` for a topic that was only named: the service under test creates it.
     shape: Option<Shape>,
-    making: OnceWithDeadline<()>,
-    /// How many partitions it was last seen to have; 0: not seen yet.
+    /// Complete once the topic exists and its partitions have leaders.
+    creation: OnceWithDeadline<()>,
+    /// The last known number of partitions; 0 if it is not known yet.
     partitions: AtomicI32,
-    pub(super) of_failed_lease: AtomicBool,
-    /// Nobody knows whether the broker will make it yet.
-    pub(super) in_doubt: AtomicBool,
-    /// The broker would not make it: if it cannot be deleted either, that is nothing to tell.
+    /// Whether a lease that used the topic has failed.
+    pub(super) lease_failed: AtomicBool,
+    /// Whether the create request got no response, so that the topic may still appear.
+    pub(super) may_appear: AtomicBool,
+    /// Whether the broker refused to create the topic. A failure to delete the topic is then not reported.
     pub(super) refused: AtomicBool,
-    /// It was deleted when its lease was over, and is deleted again at exit.
+    /// Whether the topic was deleted when its lease ended. It is deleted again at exit.
     pub(super) deleted: AtomicBool,
-    /// It was made and no lease has had it yet.
+    /// Whether the topic was created and no lease has used it yet.
     is_new: AtomicBool,
 }
 
-impl MadeTopic {
+impl OwnedTopic {
     fn new(shape: Option<Shape>) -> Self {
         Self {
             shape,
-            making: OnceWithDeadline::default(),
+            creation: OnceWithDeadline::default(),
             partitions: AtomicI32::new(0),
-            of_failed_lease: AtomicBool::new(false),
-            in_doubt: AtomicBool::new(false),
+            lease_failed: AtomicBool::new(false),
+            may_appear: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
             is_new: AtomicBool::new(false),
         }
     }
 
-    /// An answer that did not come leaves open whether the topic will.
-    fn note(&self, created: &Result<Creation>) {
-        let in_doubt = matches!(created, Err(Error::Unreachable { .. }));
-        self.in_doubt.store(in_doubt, Ordering::SeqCst);
-        self.refused.store(created.is_err() && !in_doubt, Ordering::SeqCst);
+    /// If the response is lost, the topic may still appear.
+    fn note_outcome(&self, created: &Result<Creation>) {
+        let may_appear = matches!(created, Err(Error::Unreachable { .. }));
+        self.may_appear.store(may_appear, Ordering::SeqCst);
+        self.refused.store(created.is_err() && !may_appear, Ordering::SeqCst);
     }
 }
 
 impl Cluster {
-    /// The shape in which a topic of that name exists, as far as this harness knows.
+    /// Returns the shape of the topic, if this harness knows it.
     ///
-    /// It may have other partitions than were asked for: another harness or a service under test made it first, or a test has
-    /// added some.
+    /// The number of partitions may differ from the requested one: another harness or the service under test may have
+    /// created the topic first, or a test may have added partitions.
     pub(crate) fn shape_of(&self, name: &str) -> Option<Shape> {
-        let made = Arc::clone(&*self.topics.get(name)?);
-        let shape = made.shape.clone()?;
-        let seen = made.partitions.load(Ordering::Relaxed);
+        let entry = Arc::clone(&*self.topics.get(name)?);
+        let shape = entry.shape.clone()?;
+        let seen = entry.partitions.load(Ordering::Relaxed);
         Some(Shape { partitions: if seen > 0 { seen } else { shape.partitions }, ..shape })
     }
 
-    /// Makes the topic unless this process has, and returns what it is now: the fence.
+    /// Creates the topic unless this process has created it. Returns the current end offsets for the fence, and whether
+    /// the topic was created here and no lease has used it before.
     ///
-    /// One that somebody has deleted meanwhile is made again. One that a service under test made first has as many
-    /// partitions as it has.
-    ///
-    /// Also says whether it was made here and no lease has had it before.
-    pub(crate) fn make_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<(TopicNow, bool)> {
-        self.check_twins(name)?;
-        let made = self.record_topic(name, Some(shape));
-        let make = || {
-            made.is_new.store(true, Ordering::SeqCst);
+    /// If the topic was deleted in the meantime, it is created again. If a service under test created it first, it
+    /// keeps the number of partitions that the service chose.
+    pub(crate) fn create_topic(&self, name: &str, shape: &Shape, deadline: Deadline) -> Result<(TopicNow, bool)> {
+        self.check_collision(name)?;
+        let entry = self.record_topic(name, Some(shape));
+        let create = || {
+            entry.is_new.store(true, Ordering::SeqCst);
             self.write_ahead(Event::create_topic(name, Some(shape)))?;
-            self.create(&made, name, shape, deadline)
+            self.create_on_broker(&entry, name, shape, deadline)
         };
-        made.making.get_or_create(deadline, make, || self.late(name, deadline))?;
-        let is_new = made.is_new.swap(false, Ordering::SeqCst);
+        entry.creation.get_or_create(deadline, create, || self.creation_timeout(name, deadline))?;
+        let is_new = entry.is_new.swap(false, Ordering::SeqCst);
         if is_new { &self.counters.topics_made } else { &self.counters.topics_reused }.add(1);
         loop {
             self.counters.fences.add(1);
             if let Some(now) = self.broker.control().topic_now(name, deadline)? {
-                self.saw(&made, name, now.partitions());
+                self.note_partitions(&entry, name, now.partitions());
                 return Ok((now, is_new));
             }
             if deadline.has_passed() {
-                return Err(self.late(name, deadline));
+                return Err(self.creation_timeout(name, deadline));
             }
             deadline.pause(Duration::from_millis(20));
-            self.create(&made, name, shape, deadline)?;
+            self.create_on_broker(&entry, name, shape, deadline)?;
         }
     }
 
-    /// A later process of this worker finds it in the shape that it has now.
-    fn saw(&self, made: &MadeTopic, name: &str, partitions: i32) {
-        if made.partitions.swap(partitions, Ordering::Relaxed) != partitions
+    /// Records the number of partitions, in the ledger too, so that a later process of this worker knows the shape of
+    /// the topic.
+    fn note_partitions(&self, entry: &OwnedTopic, name: &str, partitions: i32) {
+        if entry.partitions.swap(partitions, Ordering::Relaxed) != partitions
             && let Some(state) = &self.state
         {
             state.topic_created(name, partitions);
         }
     }
 
-    /// Makes those of these topics that this process has not made yet, in one request; `make_topic` then finds them.
-    pub(crate) fn make_ahead(&self, topics: &[(String, Shape)], deadline: Deadline) -> Result<()> {
+    /// Creates the topics that this process has not created yet, in one request. `create_topic` then finds them.
+    pub(crate) fn create_missing(&self, topics: &[(String, Shape)], deadline: Deadline) -> Result<()> {
         for (name, _) in topics {
-            self.check_twins(name)?;
+            self.check_collision(name)?;
         }
         let missing = |(name, shape): &(String, Shape)| {
-            let made = self.record_topic(name, Some(shape));
-            made.making.get().is_none().then_some(made)
+            let entry = self.record_topic(name, Some(shape));
+            entry.creation.get().is_none().then_some(entry)
         };
         let missing: Vec<_> = topics.iter().filter_map(|topic| Some((topic, missing(topic)?))).collect();
-        // One alone is made where several who want it at once wait for each other.
+        // A single topic is created by `create_topic`, where several callers wait for each other.
         if missing.len() < 2 {
             return Ok(());
         }
-        let mut asked = Vec::with_capacity(missing.len());
+        let mut requests = Vec::with_capacity(missing.len());
         for ((name, shape), _) in &missing {
             self.write_ahead(Event::create_topic(name, Some(shape)))?;
-            asked.push((name.as_str(), shape));
+            requests.push((name.as_str(), shape));
         }
-        let outcomes = self.broker.create_topics(&asked, deadline);
-        for (((name, _), made), created) in missing.into_iter().zip(outcomes) {
-            made.note(&created);
+        let outcomes = self.broker.create_topics(&requests, deadline);
+        for (((name, _), entry), created) in missing.into_iter().zip(outcomes) {
+            entry.note_outcome(&created);
             created?;
-            let make = || {
-                made.is_new.store(true, Ordering::SeqCst);
-                self.wait_for_leaders(&made, name, deadline)
+            let create = || {
+                entry.is_new.store(true, Ordering::SeqCst);
+                self.wait_for_leaders(&entry, name, deadline)
             };
-            made.making.get_or_create(deadline, make, || self.late(name, deadline))?;
+            entry.creation.get_or_create(deadline, create, || self.creation_timeout(name, deadline))?;
         }
         Ok(())
     }
 
-    /// Kafka takes no two names that differ in `.` and `_` alone, since its metrics would have one name for both.
-    fn check_twins(&self, name: &str) -> Result<()> {
+    /// Refuses a name that differs from a known name only in `.` and `_`. Kafka refuses the second of these topics,
+    /// because both would have the same metric names.
+    fn check_collision(&self, name: &str) -> Result<()> {
         if self.topics.contains_key(name) {
             return Ok(());
         }
-        let alike = |one: u8, other: u8| one == other || (b"._".contains(&one) && b"._".contains(&other));
-        let is_twin = |other: &str| {
-            other.len() == name.len() && other.bytes().zip(name.bytes()).all(|(other, one)| alike(one, other))
+        let collide = |one: u8, other: u8| one == other || (b"._".contains(&one) && b"._".contains(&other));
+        let is_collision = |other: &str| {
+            other.len() == name.len() && other.bytes().zip(name.bytes()).all(|(other, one)| collide(one, other))
         };
-        let Some(twin) = self.topics.iter().find(|topic| is_twin(topic.key())).map(|topic| topic.key().clone()) else {
+        let Some(existing) =
+            self.topics.iter().find(|topic| is_collision(topic.key())).map(|topic| topic.key().clone())
+        else {
             return Ok(());
         };
         Err(Error::Name {
             part: "topic".to_owned(),
             value: name.to_owned(),
             reason: format!(
-                "differs from {twin:?} in '.' and '_' alone, and Kafka takes only one of the two: give one of them another \
-                 name, or make it exclusive"
+                "collides with topic {existing:?}, because Kafka does not distinguish '.' and '_' in topic names: give \
+                 one of them another name, or make it exclusive"
             ),
         })
     }
 
-    /// The entry is made before the topic: what may exist is known to be ours.
-    fn record_topic(&self, name: &str, shape: Option<&Shape>) -> Arc<MadeTopic> {
-        if let Some(made) = self.topics.get(name)
-            && (made.shape.is_some() || shape.is_none())
+    /// Returns the entry of the topic. The entry is created before the topic, so that a topic that may exist is always
+    /// known as ours.
+    fn record_topic(&self, name: &str, shape: Option<&Shape>) -> Arc<OwnedTopic> {
+        if let Some(entry) = self.topics.get(name)
+            && (entry.shape.is_some() || shape.is_none())
         {
-            return Arc::clone(&made);
+            return Arc::clone(&entry);
         }
-        let made = Arc::new(MadeTopic::new(shape.cloned()));
-        self.topics.insert(name.to_owned(), Arc::clone(&made));
-        made
+        let entry = Arc::new(OwnedTopic::new(shape.cloned()));
+        self.topics.insert(name.to_owned(), Arc::clone(&entry));
+        entry
     }
 
-    fn create(&self, made: &MadeTopic, name: &str, shape: &Shape, deadline: Deadline) -> Result<()> {
-        // One that exists already carries this run's id: it is ours, or a service under test made it from its name.
+    fn create_on_broker(&self, entry: &OwnedTopic, name: &str, shape: &Shape, deadline: Deadline) -> Result<()> {
+        // If the topic exists, its name contains the id of this run. So it is ours, or a service under test has created
+        // it from its name.
         for created in self.broker.create_topics(&[(name, shape)], deadline) {
-            made.note(&created);
+            entry.note_outcome(&created);
             created?;
         }
-        self.wait_for_leaders(made, name, deadline)
+        self.wait_for_leaders(entry, name, deadline)
     }
 
-    fn wait_for_leaders(&self, made: &MadeTopic, name: &str, deadline: Deadline) -> Result<()> {
+    fn wait_for_leaders(&self, entry: &OwnedTopic, name: &str, deadline: Deadline) -> Result<()> {
         let partitions = self.broker.control().wait_for_leaders(name, deadline)?;
-        self.saw(made, name, partitions);
+        self.note_partitions(entry, name, partitions);
         Ok(())
     }
 
-    fn late(&self, name: &str, deadline: Deadline) -> Error {
+    fn creation_timeout(&self, name: &str, deadline: Deadline) -> Error {
         Error::Broker {
-            action: format!("make topic {name:?}"),
+            action: format!("create topic {name:?}"),
             broker: self.broker.name().to_owned(),
-            advice: format!("it was not there within {:?}", deadline.allowed()),
+            advice: format!(
+                "it did not exist within {:?}: check that all brokers are running, or set a longer timeout",
+                deadline.allowed()
+            ),
             source: None,
         }
     }
 
-    /// Where a topic that is only named ends now.
+    /// Returns the fence of a topic that is only named.
     ///
-    /// Also one that this connection has never heard of is asked for: another harness of the same prefix may have filled it,
-    /// on the same lane.
+    /// The broker is asked even if this harness does not know the name, because another harness with the same prefix
+    /// may have written to the topic on the same lane.
     pub(crate) fn fence_of_name(&self, name: &str, deadline: Deadline) -> Result<Fence> {
         if !self.topics.contains_key(name) {
-            self.check_twins(name)?;
+            self.check_collision(name)?;
             self.write_ahead(Event::create_topic(name, None))?;
             self.record_topic(name, None);
         }
@@ -217,7 +227,8 @@ impl Cluster {
         Ok(now.map_or(Fence::Beginning, Fence::Ends))
     }
 
-    /// Creates a topic that was only named, unless somebody has: this harness's clients create none by themselves.
+    /// Creates a topic that was only named, unless it exists. The clients of this harness do not create topics
+    /// automatically.
     pub(crate) fn create_named(&self, name: &str, deadline: Deadline) -> Result<()> {
         if self.broker.control().topic_now(name, deadline)?.is_none() {
             let default = Shape { partitions: -1, replication_factor: None, config: Vec::new() };
@@ -229,10 +240,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes a topic that one lease had for itself, off the test's path; what fails here is tried again at exit.
+    /// Deletes exclusive topics of an ended lease in the background. If that fails, they are deleted at exit.
     ///
-    /// It stays in the ledger until then: a writer that the test has left running may create it again.
-    pub(crate) fn forget_exclusive(self: &Arc<Self>, names: Vec<String>) {
+    /// They stay in the ledger until exit, because a writer that the test has left running may create a topic again.
+    pub(crate) fn delete_exclusive_soon(self: &Arc<Self>, names: Vec<String>) {
         if names.is_empty() || self.is_closing() {
             return;
         }
@@ -244,34 +255,35 @@ impl Cluster {
                 return cluster.forget_topics(&names, &left);
             }
             for name in names.iter().filter(|name| !left.iter().any(|(other, _)| other == *name)) {
-                if let Some(made) = cluster.topics.get(name) {
-                    made.deleted.store(true, Ordering::SeqCst);
+                if let Some(entry) = cluster.topics.get(name) {
+                    entry.deleted.store(true, Ordering::SeqCst);
                 }
             }
         };
-        // Without a thread they are deleted at exit.
+        // If the thread cannot be started, the topics are deleted at exit.
         let _ = std::thread::Builder::new().name("rstest-kafka delete".to_owned()).spawn(delete);
     }
 
-    /// They are gone, apart from those that are left.
+    /// Forgets deleted topics, except those in `left`.
     pub(super) fn forget_topics(&self, names: &[String], left: &[(String, String)]) {
-        let mut gone: Vec<String> = names.to_vec();
-        gone.retain(|name| !left.iter().any(|(other, _)| other == name));
-        for name in &gone {
+        let mut deleted: Vec<String> = names.to_vec();
+        deleted.retain(|name| !left.iter().any(|(other, _)| other == name));
+        for name in &deleted {
             self.topics.remove(name);
         }
         if let Some(state) = &self.state {
-            state.forget(&gone, &[]);
+            state.forget(&deleted, &[]);
         }
     }
 
-    pub(crate) fn keep_if_failed(&self, name: &str) {
-        if let Some(made) = self.topics.get(name) {
-            made.of_failed_lease.store(true, Ordering::Relaxed);
+    /// Records that a lease that used the topic has failed, so that `KeepTopics::Failed` keeps the topic.
+    pub(crate) fn note_failed_lease(&self, name: &str) {
+        if let Some(entry) = self.topics.get(name) {
+            entry.lease_failed.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether the topics of a lease outlive the process.
+    /// Whether the topics of a lease are kept on the broker after exit.
     pub(crate) fn keeps_topics(&self, failed: bool) -> bool {
         match self.keep_topics {
             KeepTopics::Never => false,
@@ -281,16 +293,20 @@ impl Cluster {
     }
 }
 
-/// The topics that an earlier process of this worker made and this one goes on with.
-pub(super) fn reusable(state: Option<&WorkerState>, deadline: Deadline) -> DashMap<String, Arc<MadeTopic>> {
+/// Returns the topics that an earlier process of this worker created and this process reuses.
+pub(super) fn reusable_topics(state: Option<&WorkerState>, deadline: Deadline) -> DashMap<String, Arc<OwnedTopic>> {
     let topics = DashMap::new();
     for topic in state.map(WorkerState::reusable).unwrap_or_default() {
-        let made = MadeTopic::new(topic.shape.clone());
+        let entry = OwnedTopic::new(topic.shape.clone());
         if let Some(partitions) = topic.partitions {
-            made.partitions.store(partitions, Ordering::Relaxed);
-            let _ = made.making.get_or_create(deadline, || Ok(()), || Error::misuse("nobody else is making it"));
+            entry.partitions.store(partitions, Ordering::Relaxed);
+            let _ = entry.creation.get_or_create(
+                deadline,
+                || Ok(()),
+                || Error::misuse("no other thread creates this entry"),
+            );
         }
-        topics.insert(topic.name.clone(), Arc::new(made));
+        topics.insert(topic.name.clone(), Arc::new(entry));
     }
     topics
 }

@@ -200,7 +200,7 @@ impl<M: Mode> Kafka<M> {
 
     /// Counts this test as failed, whatever becomes of it: its worker's next test gets the next generation.
     pub fn mark_failed(&self) {
-        self.lease.lease().hold().mark_failed();
+        self.lease.lease().held_lane().mark_failed();
     }
 
     /// This lease's topic names.

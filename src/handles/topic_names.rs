@@ -49,7 +49,7 @@ impl<M: Mode> TopicNames<M> {
     /// broker does not return the end offsets of an existing topic.
     #[track_caller]
     pub fn name(&self, logical: &str) -> M::Setup<Topic> {
-        M::set_up(self.lease.lease().name(logical))
+        M::set_up(self.lease.lease().named_topic(logical))
     }
 
     /// Returns the id of the worker that this test holds.

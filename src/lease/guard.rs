@@ -1,4 +1,4 @@
-//! How a lease is held: by fixtures and consumers, of which the last to go ends it.
+//! The guard by which fixtures and consumers keep a lease.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,20 +7,23 @@ use std::sync::atomic::Ordering;
 use super::Lease;
 use crate::worker::names::Names;
 
-/// What every fixture and consumer of a test holds; when the last is dropped the lease ends.
+/// Keeps a lease. Every fixture and consumer of a test has a guard.
+///
+/// The drop of the last guard ends the lease: [`Lease::end`] reports a failure and hands the lane's decision to
+/// [`HeldLane::lease_ended`](super::held_lane::HeldLane::lease_ended).
 pub(crate) struct LeaseGuard(pub(super) Arc<Lease>);
 
 impl LeaseGuard {
-    /// Another guard of a lease that has not ended.
+    /// Returns another guard of the lease, unless the lease has ended.
     pub(super) fn of_running(lease: &Arc<Lease>) -> Option<Self> {
         let more = |guards: usize| (guards > 0).then_some(guards + 1);
         lease.guards.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
         Some(Self(Arc::clone(lease)))
     }
 
-    /// The lease; its use while unwinding shows that its test has failed.
+    /// Returns the lease. A call while unwinding shows that the test has failed.
     pub(crate) fn lease(&self) -> &Lease {
-        self.0.hold.observe();
+        self.0.held_lane.observe();
         &self.0
     }
 }
@@ -34,7 +37,8 @@ impl Clone for LeaseGuard {
 
 impl Drop for LeaseGuard {
     fn drop(&mut self) {
-        self.0.hold.observe();
+        self.0.held_lane.observe();
+        // The last guard ends the lease. `Lease::end` then leaves the outcome to `HeldLane::decide`.
         if self.0.guards.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.end();
         }

@@ -1,8 +1,12 @@
-//! The lane that a test holds, and the signs that the test has failed.
+//! The lane that a test uses, and the signs that the test has failed.
 //!
-//! A test's thread holds its lane from its first lease until the thread has ended *and* every fixture is dropped. So a test that
-//! drops its fixtures early and fails later still fails on its own lane, and a test that hangs or leaks its fixtures keeps its
-//! lane.
+//! The thread of a test keeps its lane from its first lease until the thread has ended *and* every fixture is dropped.
+//! So if a test drops its fixtures early and fails later, it still fails on its own lane. If a test hangs or leaks its
+//! fixtures, its lane is not reused.
+//!
+//! A sign of failure sets [`HeldLane::failed`]. When a lease or the thread ends, `HeldLane::decide` reads it. If it is
+//! set, `decide` calls [`Process::advance_lane`](crate::cluster::process::Process::advance_lane) once. Then it runs
+//! what waits for the outcome.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +15,7 @@ use std::thread;
 
 use crate::cluster::process::PROCESS;
 
-/// The lanes that are held, for the panic hook to find the one of a panicking thread.
+/// The lanes in use. The panic hook finds the lane of a panicking thread here.
 static HELD: Mutex<Vec<Weak<HeldLane>>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -19,60 +23,64 @@ thread_local! {
     static OF_THREAD: RefCell<Option<Arc<HeldLane>>> = const { RefCell::new(None) };
 }
 
-/// A lock that Drop and the panic hook may take: poisoning is ignored, what it guards is whole at any time.
+/// Locks the mutex even if it is poisoned, because Drop and the panic hook need it. The values are consistent at any
+/// time.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number that no other thread of the process ever has.
-fn this_thread() -> u64 {
+/// Returns a number that no other thread of the process has.
+fn thread_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     thread_local!(static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
-    // A thread whose locals are gone is in its last destructors and is told from all others by 0.
+    // A thread whose locals are destroyed runs its last destructors. 0 differs from all other threads.
     NUMBER.try_with(|number| *number).unwrap_or(0)
 }
 
-/// One test's hold on its lane.
+/// One test's use of a lane. Its drop decides on the outcome, then frees the lane.
 pub(crate) struct HeldLane {
     lane: usize,
-    /// The name of the test's thread: libtest names it by the test's path, and a `#[timeout]` body thread the same.
+    /// The name of the test's thread. libtest uses the path of the test, and the body thread of a `#[timeout]` has the
+    /// same name.
     thread_name: Option<String>,
-    /// Whether there has been a sign of failure since the last lease began. Nothing takes one back: a panic that the test
+    /// Whether there was a sign of failure since the last lease began. No sign is withdrawn: a panic that the test
     /// catches costs one generation.
     failed: AtomicBool,
-    /// Whether a lease has begun in the generation that the lane is in: a failure gives several signs and moves it once.
-    leased: AtomicBool,
-    /// The thread on which something of this test's was used last.
+    /// Whether a lease has begun in the current generation of the lane. A failure can give several signs, but advances
+    /// the lane once.
+    has_lease: AtomicBool,
+    /// The thread that used a fixture or consumer of the test last.
     last_user: AtomicU64,
-    /// The accounts of leases that ended without a sign of failure: one may still come.
+    /// The failure reports of leases that ended without a sign of failure, because a sign may still come.
     pending_reports: Mutex<Vec<PendingReport>>,
-    /// What waits for the on_outcome on the leases that have ended: an `Err` is known only when the test has returned.
+    /// What to do with ended leases once the outcome is known. An `Err` is known only when the test has returned.
     awaiting_outcome: Mutex<Vec<OnOutcome>>,
 }
 
-/// The account of a lease, asked for when its test has failed after all.
+/// Creates the failure report of an ended lease, if its test has failed after all.
 type PendingReport = Box<dyn FnOnce() -> String + Send>;
 
-/// Told whether the test of a lease that has ended failed.
+/// Receives whether the test of an ended lease has failed.
 type OnOutcome = Box<dyn FnOnce(bool) + Send>;
 
 impl HeldLane {
-    /// The hold of this thread's test, taken now if it has none.
+    /// Returns the lane of this thread's test. Takes one if there is none.
     pub(crate) fn of_this_thread() -> Arc<Self> {
-        if let Some(hold) = own_hold() {
-            return hold;
+        if let Some(held_lane) = held_lane_of_this_thread() {
+            return held_lane;
         }
-        let hold = Arc::new(Self::take_lowest_free());
-        let mut holds = lock(&HELD);
-        holds.retain(|hold| hold.strong_count() > 0);
-        holds.push(Arc::downgrade(&hold));
-        drop(holds);
-        // A thread whose locals are already destroyed keeps no hold of its own: the lease's is enough.
-        let _ = OF_THREAD.try_with(|slot| *slot.borrow_mut() = Some(Arc::clone(&hold)));
-        hold
+        let held_lane = Arc::new(Self::take_lowest_free());
+        let mut held_lanes = lock(&HELD);
+        held_lanes.retain(|held_lane| held_lane.strong_count() > 0);
+        held_lanes.push(Arc::downgrade(&held_lane));
+        drop(held_lanes);
+        // A thread whose locals are destroyed cannot keep the lane. The lease keeps it.
+        let _ = OF_THREAD.try_with(|slot| *slot.borrow_mut() = Some(Arc::clone(&held_lane)));
+        held_lane
     }
 
-    /// A hold that is no thread's: it ends with its lease, and sees only the signs that the lease itself gives.
+    /// Takes a lane for a lease that belongs to no thread. It is kept by the lease, and sees only the signs that the
+    /// lease gives.
     pub(crate) fn detached() -> Arc<Self> {
         Arc::new(Self::take_lowest_free())
     }
@@ -82,14 +90,14 @@ impl HeldLane {
             lane: PROCESS.workers.lanes.take(),
             thread_name: thread::current().name().map(str::to_owned),
             failed: AtomicBool::new(false),
-            leased: AtomicBool::new(false),
-            last_user: AtomicU64::new(this_thread()),
+            has_lease: AtomicBool::new(false),
+            last_user: AtomicU64::new(thread_number()),
             pending_reports: Mutex::default(),
             awaiting_outcome: Mutex::default(),
         }
     }
 
-    /// The test's path, as libtest names its thread.
+    /// Returns the path of the test. libtest names the thread by it.
     pub(crate) fn thread_name(&self) -> Option<&str> {
         self.thread_name.as_deref()
     }
@@ -98,19 +106,20 @@ impl HeldLane {
         self.lane
     }
 
-    /// The generation of a lease that begins now: a failure that is known by now counts, also one of an earlier test on
-    /// this thread.
+    /// Begins a lease, and returns its generation. A failure that is known by now counts, including that of an earlier
+    /// test on this thread.
     pub(crate) fn begin_lease(&self) -> u32 {
-        // Of those before nobody will ask any more. Dropped outside the lock: they hold what has locks of its own.
+        // The failure reports of earlier leases are not needed any more. Drop them outside the lock, because the drop
+        // takes other locks.
         let pending_reports = std::mem::take(&mut *lock(&self.pending_reports));
         drop(pending_reports);
         self.decide();
         self.failed.store(false, Ordering::SeqCst);
-        self.leased.store(true, Ordering::SeqCst);
+        self.has_lease.store(true, Ordering::SeqCst);
         PROCESS.workers.lanes.generation_of(self.lane)
     }
 
-    /// This test has failed, whatever else happens.
+    /// Marks the test as failed, even if it passes.
     pub(crate) fn mark_failed(&self) {
         self.failed.store(true, Ordering::SeqCst);
     }
@@ -119,26 +128,30 @@ impl HeldLane {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Something of this test's was used or dropped on this thread; while unwinding that is a sign of failure.
+    /// Notes that a fixture or consumer of the test was used or dropped on this thread. While unwinding this is a sign
+    /// of failure.
     pub(crate) fn observe(&self) {
-        self.last_user.store(this_thread(), Ordering::Relaxed);
+        self.last_user.store(thread_number(), Ordering::Relaxed);
         if thread::panicking() {
             self.mark_failed();
         }
     }
 
-    /// Whether something of this test's was used last on another thread: its fixtures are not dropped by this one.
+    /// Whether a fixture or consumer of the test was last used on another thread. Then this thread does not drop the
+    /// fixtures.
     pub(crate) fn was_used_elsewhere(&self) -> bool {
-        self.last_user.load(Ordering::Relaxed) != this_thread()
+        self.last_user.load(Ordering::Relaxed) != thread_number()
     }
 
-    /// A lease has ended without a sign of failure: if one comes, `pending` gives the account.
+    /// Keeps the failure report of a lease that ended without a sign of failure.
     pub(crate) fn keep_report(&self, pending: impl FnOnce() -> String + Send + 'static) {
         lock(&self.pending_reports).push(Box::new(pending));
     }
 
-    /// A lease has ended: `on_outcome` is told whether its test failed, at once if there is a sign of it, else when the
-    /// test's thread ends or starts another lease.
+    /// Calls `on_outcome` with whether the test of an ended lease has failed.
+    ///
+    /// If there is a sign of failure it is called at once, otherwise when the thread of the test ends or starts another
+    /// lease.
     pub(crate) fn lease_ended(&self, on_outcome: impl FnOnce(bool) + Send + 'static) {
         lock(&self.awaiting_outcome).push(Box::new(on_outcome));
         if self.has_failed() {
@@ -146,10 +159,13 @@ impl HeldLane {
         }
     }
 
-    /// A failure moves the lane to its next generation, once.
+    /// Decides whether the test has failed, for all leases that ended since the last decision.
+    ///
+    /// After a failure, [`Process::advance_lane`](crate::cluster::process::Process::advance_lane) moves the lane to its
+    /// next generation, once. Then the closures of the ended leases run, which delete topics and groups.
     fn decide(&self) {
         let failed = self.has_failed();
-        if failed && self.leased.swap(false, Ordering::SeqCst) {
+        if failed && self.has_lease.swap(false, Ordering::SeqCst) {
             PROCESS.advance_lane(self.lane);
         }
         let awaiting_outcome = std::mem::take(&mut *lock(&self.awaiting_outcome));
@@ -159,39 +175,43 @@ impl HeldLane {
 
 impl Drop for HeldLane {
     fn drop(&mut self) {
+        // The thread has ended, so an `Err` would be known by now. After a failure `decide` calls `advance_lane`.
         self.decide();
         PROCESS.workers.lanes.give_back(self.lane);
     }
 }
 
-/// A panic, or an `Err` on its way to the runner, was seen on this thread: its test has failed.
+/// Marks the test of this thread as failed, because of a panic or of an `Err` that the runner prints.
 ///
-/// The test is found by the thread itself, or by its name, which the body thread of a sync `#[timeout]` shares with the
-/// test's.
+/// The test is found by its thread, or by the name of the thread. The body thread of a sync `#[timeout]` has the same
+/// name.
 pub(crate) fn this_thread_failed() {
-    holds_of_this_thread().iter().for_each(|hold| hold.mark_failed());
+    held_lanes_of_this_test().iter().for_each(|held_lane| held_lane.mark_failed());
 }
 
-/// The accounts that the test of this thread has not told, each to be asked for once.
+/// Takes the failure reports that the test of this thread has not printed.
 pub(crate) fn take_pending_reports() -> Vec<Box<dyn FnOnce() -> String + Send>> {
-    holds_of_this_thread().iter().flat_map(|hold| std::mem::take(&mut *lock(&hold.pending_reports))).collect()
+    held_lanes_of_this_test()
+        .iter()
+        .flat_map(|held_lane| std::mem::take(&mut *lock(&held_lane.pending_reports)))
+        .collect()
 }
 
-fn own_hold() -> Option<Arc<HeldLane>> {
-    OF_THREAD.try_with(|slot| slot.try_borrow().ok().and_then(|hold| hold.clone())).ok().flatten()
+fn held_lane_of_this_thread() -> Option<Arc<HeldLane>> {
+    OF_THREAD.try_with(|slot| slot.try_borrow().ok().and_then(|held_lane| held_lane.clone())).ok().flatten()
 }
 
-fn holds_of_this_thread() -> Vec<Arc<HeldLane>> {
-    if let Some(hold) = own_hold() {
-        return vec![hold];
+fn held_lanes_of_this_test() -> Vec<Arc<HeldLane>> {
+    if let Some(held_lane) = held_lane_of_this_thread() {
+        return vec![held_lane];
     }
     let current = thread::current();
     let Some(name) = current.name() else { return Vec::new() };
-    // Whoever holds this lock calls nothing that could panic, so a panic cannot have come from under it. All are taken
-    // out of it before one is dropped: the last reference to a hold takes locks of its own.
-    let mut holds: Vec<Arc<HeldLane>> = lock(&HELD).iter().filter_map(Weak::upgrade).collect();
-    holds.retain(|hold| hold.thread_name.as_deref() == Some(name));
-    holds
+    // Nothing that runs under this lock can panic, so a panic never comes from under it. Collect the lanes before one
+    // is dropped, because the last reference takes other locks.
+    let mut held_lanes: Vec<Arc<HeldLane>> = lock(&HELD).iter().filter_map(Weak::upgrade).collect();
+    held_lanes.retain(|held_lane| held_lane.thread_name.as_deref() == Some(name));
+    held_lanes
 }
 
 #[cfg(test)]
@@ -199,37 +219,37 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    /// Runs on a thread of its own, as libtest runs each test.
+    /// Runs the test on a separate thread, as libtest does.
     fn on_a_thread<T: Send + 'static>(name: &str, test: impl FnOnce() -> T + Send + 'static) -> thread::Result<T> {
         thread::Builder::new().name(name.to_owned()).spawn(test).unwrap().join()
     }
 
     fn look() -> (usize, u32) {
-        let hold = HeldLane::of_this_thread();
-        (hold.lane(), hold.begin_lease())
+        let held_lane = HeldLane::of_this_thread();
+        (held_lane.lane(), held_lane.begin_lease())
     }
 
-    /// Lanes are of the process, and libtest runs several tests at once.
+    /// Lanes belong to the process, and libtest runs several tests in parallel.
     static ALONE: Mutex<()> = Mutex::new(());
 
     #[test]
-    fn lanes_are_exclusive_reused_and_moved_on_by_failures() {
+    fn lanes_are_exclusive_and_reused_and_failures_advance_them() {
         let _alone = lock(&ALONE);
         let (lane, generation) = on_a_thread("first", look).unwrap();
         let again = on_a_thread("again", look).unwrap();
-        assert_eq!(again, (lane, generation), "the lane is free once its thread has ended, and unmoved");
+        assert_eq!(again, (lane, generation), "the lane is free once its thread has ended, in the same generation");
 
-        // A leaked hold keeps its lane.
+        // A leaked `HeldLane` keeps its lane in use.
         let leaked = on_a_thread("leaks", || {
-            let hold = HeldLane::of_this_thread();
-            let lane = hold.lane();
-            std::mem::forget(hold);
+            let held_lane = HeldLane::of_this_thread();
+            let lane = held_lane.lane();
+            std::mem::forget(held_lane);
             lane
         });
         let next = on_a_thread("next", || HeldLane::of_this_thread().lane()).unwrap();
         assert_ne!(leaked.unwrap(), next);
 
-        // Two that run at once never share.
+        // Two tests in parallel never share a lane.
         let (enter, entered) = mpsc::channel();
         let (leave, left) = mpsc::channel::<()>();
         let running = thread::spawn(move || {
@@ -241,7 +261,7 @@ mod tests {
         drop(leave);
         running.join().unwrap();
 
-        // A failure moves the lane, also one that is seen when the lease is over.
+        // A failure advances the lane, even if it shows after the lease has ended.
         let (lane, generation) = on_a_thread("marked", || {
             let look = look();
             HeldLane::of_this_thread().mark_failed();
@@ -256,18 +276,18 @@ mod tests {
         assert_eq!(on_a_thread("late", late).unwrap(), (lane, generation + 1));
         assert_eq!(on_a_thread("after", look).unwrap(), (lane, generation + 2));
 
-        // A second sign of the same failure moves it no further.
+        // A second sign of the same failure does not advance the lane again.
         on_a_thread("twice", || {
-            let hold = HeldLane::of_this_thread();
-            hold.begin_lease();
-            hold.mark_failed();
-            hold.lease_ended(|failed| assert!(failed));
+            let held_lane = HeldLane::of_this_thread();
+            held_lane.begin_lease();
+            held_lane.mark_failed();
+            held_lane.lease_ended(|failed| assert!(failed));
             this_thread_failed();
         })
         .unwrap();
         assert_eq!(on_a_thread("once", look).unwrap().1, generation + 3);
 
-        // The next lease on the same thread begins without the failure, and may fail for itself.
+        // The next lease on the same thread begins without the failure, and may fail on its own.
         on_a_thread("runner", move || {
             for failures in 0..3 {
                 assert_eq!(look(), (lane, generation + 3 + failures));
@@ -277,17 +297,17 @@ mod tests {
         .unwrap();
         assert_eq!(on_a_thread("behind", look).unwrap().1, generation + 6);
 
-        // A body thread of the same name counts, one of another name does not.
+        // A failure on a body thread of the same name counts. A failure on a thread of another name does not.
         on_a_thread("twin", || {
-            let hold = HeldLane::of_this_thread();
+            let held_lane = HeldLane::of_this_thread();
             on_a_thread("other", this_thread_failed).unwrap();
-            assert!(!hold.has_failed());
+            assert!(!held_lane.has_failed());
             on_a_thread("twin", this_thread_failed).unwrap();
-            assert!(hold.has_failed());
+            assert!(held_lane.has_failed());
         })
         .unwrap();
 
-        // One that is no thread's has a lane of its own, and sees nothing of the thread.
+        // A detached lease has its own lane, and is not affected by the thread.
         on_a_thread("detached", || {
             let (own, detached, other) = (HeldLane::of_this_thread(), HeldLane::detached(), HeldLane::detached());
             assert!(own.lane() != detached.lane() && detached.lane() != other.lane());
@@ -297,27 +317,31 @@ mod tests {
             detached.mark_failed();
             drop(detached);
             let next = HeldLane::detached();
-            assert_eq!((next.lane(), next.begin_lease()), (lane, generation + 1), "free again, and moved");
+            assert_eq!(
+                (next.lane(), next.begin_lease()),
+                (lane, generation + 1),
+                "the lane is free again, in its next generation"
+            );
             assert!(!other.has_failed());
         })
         .unwrap();
     }
 
-    // What the hook looks through may be the last to have a hold, which takes locks of its own when it goes.
+    // The panic hook may drop the last reference to a lane, and that drop takes other locks.
     #[test]
-    fn looking_for_a_hold_by_a_threads_name_drops_none_under_the_lock() {
+    fn finding_a_lane_by_thread_name_drops_none_under_the_lock() {
         let _alone = lock(&ALONE);
         let done = std::sync::atomic::AtomicBool::new(false);
         thread::scope(|scope| {
             let many = thread::Builder::new().name("comes-and-goes".to_owned());
             let many = many.spawn_scoped(scope, || {
                 while !done.load(Ordering::SeqCst) {
-                    // As a test's thread has one until it ends.
+                    // The thread of a test keeps its lane until it ends.
                     drop(HeldLane::of_this_thread());
                     OF_THREAD.with(|slot| slot.take());
                 }
             });
-            let look = || (0..20_000).for_each(|_| assert!(holds_of_this_thread().is_empty()));
+            let look = || (0..20_000).for_each(|_| assert!(held_lanes_of_this_test().is_empty()));
             thread::Builder::new().name("looks".to_owned()).spawn_scoped(scope, look).unwrap().join().unwrap();
             done.store(true, Ordering::SeqCst);
             many.unwrap().join().unwrap();

@@ -1,4 +1,4 @@
-//! The hook by which a panic is a failure of its thread's test.
+//! The panic hook, which marks the test of the panicking thread as failed.
 
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,12 @@ use super::pending_reports::reports_of_this_thread;
 
 static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 
-/// Chains the hook, once per process, at its first lease.
+/// Installs the hook once per process, at the first lease. The previous hook is called too.
 ///
-/// The hook sees what a drop cannot: a fixture that was moved away or dropped early, an expired sync `#[timeout]`.
+/// The hook sees failures that a drop cannot see: a fixture that was moved to another thread or dropped early, or an
+/// expired sync `#[timeout]`.
 pub(super) fn install() {
-    // A hook cannot be changed while unwinding; the next lease installs it.
+    // A hook cannot be set while unwinding. The next lease installs it.
     if thread::panicking() || IS_INSTALLED.swap(true, Ordering::SeqCst) {
         return;
     }

@@ -1,4 +1,4 @@
-//! The result of a test that fails by returning an `Err`.
+//! The result type of tests that use `?`.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::held_lane;
 use super::pending_reports::reports_of_this_thread;
 use crate::model::error::with_causes;
 
-/// The result of a test that uses `?`: an `Err` counts as a failure.
+/// The result of a test that uses `?`. An `Err` counts as a failure.
 ///
 /// ```no_run
 /// use rstest::rstest;
@@ -23,15 +23,18 @@ use crate::model::error::with_causes;
 /// ```
 pub type TestResult<T = ()> = Result<T, TestError>;
 
-/// Any error that `?` meets in a test that returns [`TestResult`].
+/// The error of a test that returns [`TestResult`]. `?` converts any error to it.
 ///
-/// The test runner prints the `Err` that a test returns by its `Debug`: that is the signal that moves the test's worker
-/// to its next generation. An error that the test handles itself is none; one that it shows by `Debug` counts, and costs
-/// one fresh topic. Like other catch-all errors it does not implement [`std::error::Error`]; it has it inside.
+/// If a test returns an `Err`, the test runner prints it with `Debug`. That is the sign of failure, which moves the
+/// test's worker to its next generation. If a test handles an error, it is not a sign of failure. If a test prints the
+/// error with `Debug` itself, the error counts as a failure and costs one new topic.
+///
+/// Like other catch-all errors this type does not implement [`std::error::Error`]. [`get_ref`](Self::get_ref) returns
+/// the error inside.
 pub struct TestError(Box<dyn std::error::Error + Send + Sync>);
 
 impl TestError {
-    /// The error that `?` met.
+    /// Returns the error that `?` converted.
     pub fn get_ref(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
         &*self.0
     }
@@ -39,7 +42,8 @@ impl TestError {
 
 impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for TestError {
     fn from(error: E) -> Self {
-        // No sign yet: the test may handle it. The runner shows the one that the test returns.
+        // This is no sign of failure yet, because the test may handle the error. The runner prints only an error that
+        // the test returns.
         Self(error.into())
     }
 }
@@ -52,11 +56,11 @@ impl fmt::Display for TestError {
 
 impl fmt::Debug for TestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // On the test's thread, also where the error was made on another one.
+        // The runner prints on the thread of the test, even if another thread has created the error.
         held_lane::this_thread_failed();
         with_causes(f, &*self.0)?;
-        // A part of what the runner prints: what this thread prints by itself meanwhile is not kept with the test.
-        let account = reports_of_this_thread();
-        if account.is_empty() { Ok(()) } else { write!(f, "\n{}", account.trim_end()) }
+        // Write the failure report here, because the runner does not keep output that this thread prints now.
+        let report = reports_of_this_thread();
+        if report.is_empty() { Ok(()) } else { write!(f, "\n{}", report.trim_end()) }
     }
 }

@@ -1,4 +1,4 @@
-//! The rdkafka consumer inside a pooled one: how it is made, made fit for the next lease, and closed.
+//! The rdkafka consumer of a pooled consumer: how it is created, reset for the next lease, and closed.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,19 +20,21 @@ use crate::broker::{Broker, ClientErrors, Role, create_client};
 use crate::model::error::Result;
 use crate::sync::wait::{self, Deadline};
 
-/// The rdkafka consumer that a [`PooledConsumer`](crate::PooledConsumer) derefs to.
+/// The rdkafka consumer to which a [`PooledConsumer`](crate::PooledConsumer) derefs.
 ///
 /// Its runtime is the crate's own, so that it outlives the tokio runtime of the test that made it.
 pub(crate) type PoolClient = StreamConsumer<ConsumerContext, ConsumerRuntime>;
 
-/// The context of a pooled consumer: it remembers the last error for the message of a timeout, and which topics it reads.
+/// The context of a pooled consumer.
+///
+/// It remembers the last error, for the message of a timeout, and the id of the topic that the consumer reads.
 #[derive(Debug, Default)]
 pub struct ConsumerContext {
     errors: ClientErrors,
     ids: TopicIds,
-    /// The topic that its metadata were last asked for, and with how many partitions.
-    learned: Mutex<(Uuid, usize)>,
-    /// Whether the user has asked for librdkafka's debug messages.
+    /// The topic id and the number of partitions in the last metadata that the client asked for.
+    metadata: Mutex<(Uuid, usize)>,
+    /// Whether the configuration asks for librdkafka's debug messages.
     debugs: bool,
 }
 
@@ -41,33 +43,33 @@ impl ConsumerContext {
         &self.errors
     }
 
-    /// Which of the topics of a name the client reads.
+    /// The ids of the topics that the client reads.
     pub(crate) fn ids(&self) -> &TopicIds {
         &self.ids
     }
 
-    /// Its metadata were asked for when the topic was this one, with so many partitions.
-    pub(crate) fn has_learned(&self, id: Uuid, partitions: usize) {
-        *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = (id, partitions);
+    /// Records that the client has metadata of this topic with this number of partitions.
+    pub(crate) fn note_partitions(&self, id: Uuid, partitions: usize) {
+        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = (id, partitions);
     }
 
-    /// Whether it has heard of so many partitions of this topic.
-    pub(crate) fn knows(&self, id: Uuid, partitions: usize) -> bool {
-        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        learned.0 == id && learned.1 >= partitions
+    /// Whether the client has metadata of this topic with at least this number of partitions.
+    pub(crate) fn knows_partitions(&self, id: Uuid, partitions: usize) -> bool {
+        let metadata = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        metadata.0 == id && metadata.1 >= partitions
     }
 }
 
 impl ClientContext for ConsumerContext {
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is reported as an error, and is none.
+        // The end of a partition is reported like an error, but it is not an error.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
             self.errors.remember(error, reason);
         }
     }
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        self.ids.note(message);
+        self.ids.note_log_message(message);
         if self.debugs || !matches!(level, RDKafkaLogLevel::Debug) {
             DefaultClientContext.log(level, fac, message);
         }
@@ -76,11 +78,11 @@ impl ClientContext for ConsumerContext {
 
 impl RdConsumerContext for ConsumerContext {}
 
-/// The runtime of a pooled consumer: none.
+/// The runtime of a pooled consumer, which runs no tasks.
 ///
-/// rdkafka spawns one task per consumer, which wakes its streams every half `max.poll.interval.ms` (150 s) lest a group
-/// member be thrown out while it waits. A pooled consumer is assigned, never a member, and every wait of this crate ends
-/// sooner: the task is dropped, and no consumer costs a timer or a thread.
+/// rdkafka spawns one task per consumer. The task wakes the consumer's streams every half `max.poll.interval.ms` (150
+/// s), so that a waiting group member keeps its membership. A pooled consumer is assigned and never a member, and every
+/// wait of this crate is shorter. So the task is dropped, and a consumer needs no timer and no thread.
 #[derive(Debug)]
 pub struct ConsumerRuntime;
 
@@ -96,17 +98,17 @@ impl AsyncRuntime for ConsumerRuntime {
     }
 }
 
-/// How long a broker may keep a Fetch for want of messages, in milliseconds.
+/// The time for which a broker may hold a Fetch if there are no messages, in milliseconds.
 ///
-/// librdkafka has one Fetch on its way to a broker, and an assignment waits for the answer to the one before: what a test
-/// waits for at worst, if it needs its consumer elsewhere than where it has rested. A short wait is paid by the broker, in
-/// empty answers: at 5 ms they take more of it than the tests themselves where many lanes share its cores.
+/// librdkafka has one Fetch per broker in flight, and a new assignment waits for the response. So this is the longest
+/// delay of a test whose fence differs from the position of its resting consumer. A shorter time costs the broker more
+/// empty responses: at 5 ms, if many lanes share its cores, they take more of its time than the tests.
 pub(super) const FETCH_WAIT_MS: u64 = 50;
 
 /// The same for a consumer of several partitions.
 ///
-/// After an assignment the first Fetch goes out with the partitions that are ready by then, the others wait for its
-/// answer: at librdkafka's 500 ms a test of three partitions took that long in most cases.
+/// After an assignment the first Fetch contains only the partitions that are ready by then. The other partitions wait
+/// for its response: with librdkafka's default of 500 ms, most tests of three partitions took that long.
 const FETCH_WAIT_OF_SEVERAL_MS: u64 = 5;
 
 fn set_fetch_wait(config: &mut ClientConfig, partitions: usize) {
@@ -116,43 +118,45 @@ fn set_fetch_wait(config: &mut ClientConfig, partitions: usize) {
     }
 }
 
-/// A consumer of a topic with so many partitions.
-pub(crate) fn make(broker: &Broker, group: &str, partitions: usize) -> Result<PoolClient> {
+/// Creates a consumer for a topic with `partitions` partitions.
+pub(crate) fn create_consumer(broker: &Broker, group: &str, partitions: usize) -> Result<PoolClient> {
     let mut config: ClientConfig = broker.own_client_config(Role::Consumer);
     config
         .set("client.id", "rstest-kafka-consumer")
         .set("group.id", group)
         .set("enable.auto.commit", "false")
-        // An offset that is no longer there is looked into (`PooledConsumer::go_on`), no reason to start just anywhere.
+        // An offset that does not exist any more is handled in `PooledConsumer::go_on`. The consumer must not reset its
+        // position.
         .set("auto.offset.reset", "error")
-        // How assert_empty and drain learn that they have read past what is never delivered, such as aborted messages.
+        // `assert_empty` and `drain` need the end of a partition, because records such as aborted messages are never
+        // delivered.
         .set("enable.partition.eof", "true");
     set_fetch_wait(&mut config, partitions);
     let debugs = config.get("debug").is_some();
-    topic_ids::have_logged(&mut config);
+    topic_ids::log_id_changes(&mut config);
     create_client(&config, ConsumerContext { debugs, ..ConsumerContext::default() }, "consumer", broker.name())
 }
 
-/// A consumer for the account of a failure: it reads what is there, and is never handed to a test.
-pub(crate) fn make_reader(broker: &Broker, group: &str, partitions: usize) -> Result<PoolClient> {
+/// Creates a consumer for the failure report. It reads the last messages, and no test uses it.
+pub(crate) fn create_reader(broker: &Broker, group: &str, partitions: usize) -> Result<PoolClient> {
     let mut config: ClientConfig = broker.own_client_config(Role::Consumer);
     config
-        .set("client.id", "rstest-kafka-account")
+        .set("client.id", "rstest-kafka-report")
         .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
-        // What a transaction has not committed may be the reason for the failure.
+        // An uncommitted transaction may be the cause of the failure.
         .set("isolation.level", "read_uncommitted")
         .set("enable.partition.eof", "true");
     set_fetch_wait(&mut config, partitions);
     create_client(&config, ConsumerContext::default(), "consumer", broker.name())
 }
 
-/// Makes a consumer idle, as new; false if that cannot be had and it must be closed.
+/// Resets a consumer for the pool. Returns false if it cannot be reset and must be closed.
 ///
-/// A test may have left it paused, assigned to something else, subscribed or broken. `starts` is where the crate assigned
-/// it last.
-pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> bool {
+/// The test may have left it paused, subscribed or broken, or may have assigned it. `starts` are the offsets at which
+/// this crate assigned it last.
+pub(crate) fn reset(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> bool {
     if client.client().fatal_error().is_some() {
         return false;
     }
@@ -160,8 +164,9 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)])
         return false;
     }
     let Ok(assignment) = client.assignment() else { return false };
-    // One that the test has assigned may have a Fetch out at an offset that is not there. librdkafka takes the answer to
-    // it for current until it decides on the next Fetch (`rktp_fetch_version`): it would stop the next test's partition.
+    // A consumer that the test has assigned may have a Fetch in flight at an offset that does not exist. librdkafka
+    // treats the response as current until it decides on the next Fetch (`rktp_fetch_version`), so it would stop the
+    // partition of the next test.
     let as_assigned = |element: &TopicPartitionListElem<'_>| {
         let start = starts.iter().find(|(partition, _)| *partition == element.partition());
         element.topic() == topic && start.is_some_and(|(_, start)| element.offset() == Offset::Offset(*start))
@@ -169,7 +174,7 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)])
     if !assignment.elements().iter().all(as_assigned) {
         return false;
     }
-    // A pause belongs to the partition and outlives the assignment, also one that is over.
+    // A pause belongs to the partition and outlives the assignment, even an earlier assignment.
     let mut all = TopicPartitionList::new();
     for (partition, _) in starts {
         all.add_partition(topic, *partition);
@@ -177,7 +182,7 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)])
     if client.resume(&all).is_err() {
         return false;
     }
-    // One that stayed assigned would go on fetching, its neighbours' messages too.
+    // An assigned consumer would continue to fetch, including the messages of other tests.
     if client.unassign().is_err() {
         return false;
     }
@@ -185,22 +190,22 @@ pub(crate) fn make_idle(client: &PoolClient, topic: &str, starts: &[(i32, i64)])
     true
 }
 
-/// Whether a test has subscribed it.
+/// Whether a test has subscribed the consumer.
 ///
-/// A member of a group cannot simply be assigned again, and its group would wait for it. Of one that was a member the end
-/// of its membership may still be on its way, and would take the next test's assignment away.
+/// A member of a group cannot be assigned, and its group would wait for it. If the consumer was a member, the end of
+/// its membership may still be pending and would revoke the assignment of the next test.
 pub(crate) fn is_or_was_member(client: &PoolClient) -> bool {
     let was_member = !matches!(client.rebalance_protocol(), RebalanceProtocol::None);
     was_member || !client.subscription().is_ok_and(|topics| topics.count() == 0)
 }
 
-/// What is left in its queue, such as an old error, is not the next test's.
+/// Discards what is left in the queue, such as an old error, so that the next test does not receive it.
 pub(super) fn discard_queued(client: &PoolClient) {
     while wait::poll_now(client.recv()).is_some() {}
     client.context().errors().forget();
 }
 
-/// Whether all is well with it, and its queue holds nothing but ends of partitions, which are discarded.
+/// Whether the consumer has no fatal error and its queue contains only ends of partitions, which are discarded.
 pub(crate) fn has_nothing_queued(client: &PoolClient) -> bool {
     if client.client().fatal_error().is_some() {
         return false;
@@ -216,8 +221,9 @@ pub(crate) fn has_nothing_queued(client: &PoolClient) -> bool {
     true
 }
 
-/// Per partition what comes next of a consumer that is assigned from `starts` on: rdkafka's `position` asks for the
-/// assignment first, on the consumer's own thread.
+/// Returns the position on each partition of a consumer that was assigned at `starts`.
+///
+/// rdkafka's `position` asks for the assignment first, which is a request to another thread.
 pub(crate) fn positions(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> Vec<(i32, i64)> {
     let mut list = TopicPartitionList::with_capacity(starts.len());
     for (partition, _) in starts {
@@ -233,7 +239,7 @@ pub(crate) fn positions(client: &PoolClient, topic: &str, starts: &[(i32, i64)])
     starts.iter().map(next).collect()
 }
 
-/// Assigns the partitions at absolute offsets: what was prefetched before is discarded.
+/// Assigns the partitions at absolute offsets. Messages that were fetched before are discarded.
 pub(crate) fn assign(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) -> Result<(), KafkaError> {
     let mut list = TopicPartitionList::with_capacity(starts.len());
     for (partition, offset) in starts {
@@ -242,16 +248,17 @@ pub(crate) fn assign(client: &PoolClient, topic: &str, starts: &[(i32, i64)]) ->
     client.assign(&list)
 }
 
-/// Closes consumers at exit, all at once: leaves their groups, stops fetching, and leaves the memory to the process.
+/// Closes consumers at exit, in parallel: they leave their groups and stop fetching. Their memory is left to the
+/// process.
 ///
-/// rdkafka's own Drop takes 100 ms for each and has no deadline. Returns how many did not close in time.
+/// rdkafka's Drop takes 100 ms per consumer and has no deadline. Returns how many consumers did not close in time.
 pub(crate) fn close_all_at_exit(clients: Vec<Arc<PoolClient>>, deadline: Deadline) -> usize {
     let mut open: Vec<_> = clients
         .into_iter()
         .filter(|client| {
-            // SAFETY: the handle is valid as long as `client`, which is never dropped below, and librdkafka's handles may
-            // be used from any thread. The queue is the consumer's own; our reference to it is given back at once. The
-            // returned error, which may be null, is ours to destroy.
+            // SAFETY: the handle is valid as long as `client`, which is never dropped below, and librdkafka's handles
+            // may be used from any thread. The queue belongs to the consumer, and our reference to it is released at
+            // once. The returned error may be null; otherwise it is ours to destroy.
             unsafe {
                 let handle = client.client().native_ptr();
                 let queue = rdsys::rd_kafka_queue_get_consumer(handle);
@@ -267,12 +274,12 @@ pub(crate) fn close_all_at_exit(clients: Vec<Arc<PoolClient>>, deadline: Deadlin
                 started
             }
         })
-        // Its Drop must not run: neither here nor on a thread that hangs.
+        // Its Drop must not run, not even on a thread that hangs.
         .map(std::mem::ManuallyDrop::new)
         .collect();
     loop {
         open.retain(|client| {
-            // Rebalance events of a subscribed consumer have to be served for its close to end.
+            // A subscribed consumer closes only if its rebalance events are served.
             while wait::poll_now(client.recv()).is_some() {}
             // SAFETY: the handle is valid, as above.
             unsafe { rdsys::rd_kafka_consumer_closed(client.client().native_ptr()) == 0 }
@@ -289,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fetch_wait_of_the_users_own_stays() {
+    fn a_configured_fetch_wait_is_kept() {
         let set = |own: Option<&str>, partitions| {
             let mut config = ClientConfig::new();
             own.map(|own| config.set("fetch.wait.max.ms", own));

@@ -1,11 +1,11 @@
-//! Consumers in the pool, and their rest: for a moment one stays assigned where the last test has left it.
+//! The consumers in the pool. For a short time a consumer rests: it stays assigned at its position.
 //!
-//! After a record librdkafka sends the next Fetch at once, and has one on its way to a broker at a time. To unassign it and
-//! to assign it again makes that Fetch outdated: its answer has to come before the next can be sent, so a test that
-//! follows closely would get its first record a round trip later. One that rests goes on with the Fetch that is out, if
-//! the next fence is exactly where it stands.
+//! After a message has arrived, librdkafka sends the next Fetch at once. It has one Fetch per broker in flight. If the
+//! consumer is unassigned and assigned again, the Fetch in flight is outdated, but the next Fetch must wait for its
+//! response. A test that follows closely would then receive its first message one round trip later. A resting consumer
+//! keeps the Fetch in flight, which is useful if its position is the next fence.
 //!
-//! It is a moment only, since one that stays assigned fetches what others leave on its topic.
+//! The rest is short, because an assigned consumer fetches messages that other tests write to its topic.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,10 +17,11 @@ use rdkafka::consumer::Consumer;
 
 use super::client::{PoolClient, discard_queued};
 
-/// Longer than the Fetch that is out can be kept by its broker, and than the next test's fence takes on a busy one.
-const MOMENT: Duration = Duration::from_millis(2 * super::client::FETCH_WAIT_MS);
+/// How long a consumer rests. This is longer than a broker may hold the Fetch in flight, and longer than reading the
+/// fence of the next test takes on a busy broker.
+const REST: Duration = Duration::from_millis(2 * super::client::FETCH_WAIT_MS);
 
-/// Those that rest, oldest first, and the thread that ends their rest: one for the process, made with the first of them.
+/// The resting consumers, oldest first. One thread per process ends their rest; it starts with the first of them.
 static RESTING: Resting =
     Resting { queue: Mutex::new(Queue { due: VecDeque::new(), has_thread: false }), more: Condvar::new() };
 
@@ -37,7 +38,7 @@ struct Queue {
 /// A consumer in the pool.
 pub(crate) struct IdleConsumer {
     client: Arc<PoolClient>,
-    /// Per partition where it stands while it rests; `None`: it is assigned to nothing.
+    /// The position on each partition while the consumer rests; `None` if it is not assigned.
     resting_at: Mutex<Option<Vec<(i32, i64)>>>,
 }
 
@@ -45,24 +46,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What state a consumer is in that was checked out.
+/// The state of a consumer that was taken from the pool or created.
 #[derive(Debug)]
-pub(crate) enum CheckedOut {
-    /// It has never heard of its topic.
+pub(crate) enum ConsumerState {
+    /// The client has no metadata of its topic yet.
     New,
-    /// It knows its topic and is assigned to nothing.
+    /// The client knows its topic, and is not assigned.
     Unassigned,
-    /// It is assigned still, and stands at these offsets.
+    /// The consumer is still assigned, at these positions.
     Resting(Vec<(i32, i64)>),
 }
 
 impl IdleConsumer {
-    /// One that is assigned to nothing.
+    /// Wraps a consumer that is not assigned.
     pub(crate) fn new(client: Arc<PoolClient>) -> Arc<Self> {
         Arc::new(Self { client, resting_at: Mutex::new(None) })
     }
 
-    /// One that is still assigned, and has delivered everything before these offsets and nothing after.
+    /// Wraps a consumer that is still assigned, and that has delivered every message before these offsets and none
+    /// after them.
     pub(crate) fn resting(client: Arc<PoolClient>, at: Vec<(i32, i64)>) -> Arc<Self> {
         let idle = Arc::new(Self { client, resting_at: Mutex::new(Some(at)) });
         if !RESTING.add(&idle) {
@@ -71,16 +73,17 @@ impl IdleConsumer {
         idle
     }
 
-    /// The consumer, and where it stands if it is still assigned.
+    /// Ends the rest of the consumer. Returns the client, and its positions if it is still assigned.
     pub(crate) fn wake(&self) -> (Arc<PoolClient>, Option<Vec<(i32, i64)>>) {
         (Arc::clone(&self.client), lock(&self.resting_at).take())
     }
 
     fn end_rest(&self) {
-        // Held meanwhile: who checks it out shall not meet it half unassigned. No broker is asked.
+        // Hold the lock while the consumer is unassigned, so that a lease cannot take it half unassigned. No broker is
+        // asked.
         let mut resting_at = lock(&self.resting_at);
         if resting_at.take().is_some() {
-            // One that cannot be unassigned is assigned anew by its next test, or fails there with the reason.
+            // If unassigning fails, the next test assigns the consumer again, or fails with the reason.
             let _ = self.client.unassign();
             discard_queued(&self.client);
         }
@@ -88,18 +91,18 @@ impl IdleConsumer {
 }
 
 impl Resting {
-    /// False if there is no thread to end its rest.
+    /// Adds a consumer that rests. Returns false if the thread that ends its rest cannot be started.
     fn add(&'static self, idle: &Arc<IdleConsumer>) -> bool {
         let mut queue = lock(&self.queue);
         if !queue.has_thread {
             let name = "rstest-kafka rest".to_owned();
-            let spawned = thread::Builder::new().name(name).stack_size(256 * 1024).spawn(|| self.end_all());
+            let spawned = thread::Builder::new().name(name).stack_size(256 * 1024).spawn(|| self.run());
             queue.has_thread = spawned.is_ok();
             if spawned.is_err() {
                 return false;
             }
         }
-        queue.due.push_back((Instant::now() + MOMENT, Arc::downgrade(idle)));
+        queue.due.push_back((Instant::now() + REST, Arc::downgrade(idle)));
         let is_first = queue.due.len() == 1;
         drop(queue);
         if is_first {
@@ -108,7 +111,7 @@ impl Resting {
         true
     }
 
-    fn end_all(&self) {
+    fn run(&self) {
         let mut queue = lock(&self.queue);
         loop {
             if queue.due.is_empty() {
@@ -116,8 +119,9 @@ impl Resting {
                 continue;
             }
             drop(queue);
-            // All that are due at once: in a run of short tests it wakes up now and then, not with each.
-            thread::sleep(MOMENT);
+            // Sleep first, then process all consumers that are due, so that a run of short tests does not wake this
+            // thread per test.
+            thread::sleep(REST);
             while let Some(idle) = self.take_due() {
                 if let Some(idle) = idle.upgrade() {
                     idle.end_rest();

@@ -1,4 +1,4 @@
-//! Idle consumers, by worker, topic and generation.
+//! The pool of idle consumers, by lane, topic and generation.
 
 mod client;
 mod idle;
@@ -12,30 +12,30 @@ use dashmap::mapref::entry::Entry;
 
 pub(crate) use self::client::PoolClient;
 pub(crate) use self::client::{
-    assign, close_all_at_exit, has_nothing_queued, is_or_was_member, make, make_idle, make_reader, positions,
+    assign, close_all_at_exit, create_consumer, create_reader, has_nothing_queued, is_or_was_member, positions, reset,
 };
-pub(crate) use self::idle::{CheckedOut, IdleConsumer};
+pub(crate) use self::idle::{ConsumerState, IdleConsumer};
 
-/// What a consumer in the pool is good for.
+/// The leases that may reuse a consumer of the pool.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
     pub(crate) lane: usize,
     pub(crate) topic: Arc<str>,
     pub(crate) generation: u32,
-    /// How many groups of that topic and generation had members, and were left for a new one.
+    /// How many groups of pooled consumers of the topic were abandoned because a test had joined them.
     pub(crate) abandoned_groups: u32,
 }
 
-/// Idle things by key, bounded: whoever puts one in too many gets the least recently used back to close.
+/// Idle values by key. If the pool is full, `put_back` returns the least recently used value to be closed.
 ///
-/// No method calls anything of a `T` under a lock: what is to be closed is returned.
+/// No method drops or calls a `T` under a lock. Values to be closed are returned.
 #[derive(Debug)]
 pub(crate) struct Pool<T> {
     idle: DashMap<PoolKey, Vec<Idle<T>>>,
-    /// How many there are in `idle`, so that the bound costs no count.
+    /// The number of values in `idle`, so that checking the bound does not count them.
     count: AtomicUsize,
     clock: AtomicU64,
-    most: usize,
+    max: usize,
 }
 
 #[derive(Debug)]
@@ -45,37 +45,38 @@ struct Idle<T> {
 }
 
 impl<T> Pool<T> {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { idle: DashMap::new(), count: AtomicUsize::new(0), clock: AtomicU64::new(0), most }
+    pub(crate) fn new(max: usize) -> Self {
+        Self { idle: DashMap::new(), count: AtomicUsize::new(0), clock: AtomicU64::new(0), max }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// The one that was used last, the most likely to be warm.
-    pub(crate) fn check_out(&self, key: &PoolKey) -> Option<T> {
+    /// Takes the value that was used last, because its client is most likely to be connected.
+    pub(crate) fn take(&self, key: &PoolKey) -> Option<T> {
         let idle = self.idle.get_mut(key)?.pop()?;
         self.count.fetch_sub(1, Ordering::SeqCst);
         Some(idle.value)
     }
 
-    /// Takes one back; returns what is one too many.
+    /// Puts a value back. Returns the least recently used value if the pool is full.
     #[must_use = "what is returned is to be closed"]
     pub(crate) fn put_back(&self, key: PoolKey, value: T) -> Option<T> {
-        if self.most == 0 {
+        if self.max == 0 {
             return Some(value);
         }
         let since = self.clock.fetch_add(1, Ordering::SeqCst);
-        // Counted first: the count is never less than what there is.
+        // Count first, so that the count is never less than the number of values.
         let before = self.count.fetch_add(1, Ordering::SeqCst);
         self.idle.entry(key).or_default().push(Idle { value, since });
-        if before < self.most { None } else { self.evict_oldest() }
+        if before < self.max { None } else { self.evict_oldest() }
     }
 
     fn evict_oldest(&self) -> Option<T> {
         loop {
-            // Each shard is locked in turn, never two: another lane may take the oldest meanwhile, then look again.
+            // The iteration locks one shard at a time. If another lane takes the oldest value in the meantime, look
+            // again.
             let oldest = self
                 .idle
                 .iter()
@@ -95,19 +96,19 @@ impl<T> Pool<T> {
         }
     }
 
-    /// Takes out all of a lane that are older than its generation.
+    /// Takes all values of a lane that are older than the generation.
     #[must_use = "what is returned is to be closed"]
     pub(crate) fn retire_before(&self, lane: usize, generation: u32) -> Vec<T> {
         self.take_if(|key| key.lane == lane && key.generation < generation)
     }
 
-    /// Takes out all of a topic that are in a group which was left.
+    /// Takes all values of a topic whose group was abandoned.
     #[must_use = "what is returned is to be closed"]
     pub(crate) fn retire_abandoned(&self, topic: &str, abandoned_groups: u32) -> Vec<T> {
         self.take_if(|key| *key.topic == *topic && key.abandoned_groups < abandoned_groups)
     }
 
-    /// Takes out all.
+    /// Takes all values.
     #[must_use = "what is returned is to be closed"]
     pub(crate) fn take_all(&self) -> Vec<T> {
         self.take_if(|_| true)
@@ -135,22 +136,22 @@ mod tests {
     }
 
     #[test]
-    fn cache_key() {
+    fn a_value_is_reused_only_under_its_key() {
         let pool = Pool::new(8);
         assert_eq!(pool.put_back(key(0, "events", 0), 'a'), None);
         for other in [key(0, "events", 1), key(0, "audit", 0), key(1, "events", 0)] {
-            assert_eq!(pool.check_out(&other), None, "{other:?}");
+            assert_eq!(pool.take(&other), None, "{other:?}");
         }
-        assert_eq!(pool.check_out(&key(0, "events", 0)), Some('a'));
-        assert_eq!(pool.check_out(&key(0, "events", 0)), None, "one that is out is not given out again");
+        assert_eq!(pool.take(&key(0, "events", 0)), Some('a'));
+        assert_eq!(pool.take(&key(0, "events", 0)), None, "a value is taken only once");
     }
 
     #[test]
-    fn beyond_its_bound_the_least_recently_used_comes_back() {
+    fn a_full_pool_returns_the_least_recently_used() {
         let pool = Pool::new(2);
         assert_eq!(pool.put_back(key(0, "a", 0), 1), None);
         assert_eq!(pool.put_back(key(0, "b", 0), 2), None);
-        assert_eq!(pool.check_out(&key(0, "a", 0)), Some(1));
+        assert_eq!(pool.take(&key(0, "a", 0)), Some(1));
         assert_eq!(pool.put_back(key(0, "a", 0), 1), None);
         assert_eq!(pool.put_back(key(0, "c", 0), 3), Some(2), "b was used before a");
         assert_eq!(pool.put_back(key(0, "c", 0), 4), Some(1));
@@ -183,7 +184,7 @@ mod tests {
                 scope.spawn(move || {
                     for n in 0..1_000 {
                         let key = key(lane, ["a", "b", "c"][n % 3], 0);
-                        let value = pool.check_out(&key).unwrap_or_else(|| made.fetch_add(1, Ordering::SeqCst));
+                        let value = pool.take(&key).unwrap_or_else(|| made.fetch_add(1, Ordering::SeqCst));
                         closed.fetch_add(usize::from(pool.put_back(key, value).is_some()), Ordering::SeqCst);
                     }
                 });

@@ -1,8 +1,8 @@
-//! Which of the topics of a name a consumer reads.
+//! Which topic a consumer reads, if a topic was deleted and created again under the same name.
 //!
-//! librdkafka 2.12 reads on in a topic that was created again, at the offset where it was in the deleted one
-//! (`rd_kafka_topic_metadata_update`, "an offset reset must be triggered"). It says so in a debug message alone, before it fetches
-//! the first record of the new one.
+//! librdkafka 2.12 continues to read in the new topic at its offset in the deleted topic
+//! (`rd_kafka_topic_metadata_update`, "an offset reset must be triggered"). It reports the change only in a debug
+//! message, before it fetches the first record of the new topic.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -14,16 +14,16 @@ use rdkafka::bindings as rdsys;
 use rdkafka::config::RDKafkaLogLevel;
 use uuid::Uuid;
 
-/// The topics that a client has learned of, each with the id of the one that it reads now.
+/// The id of the topic that a client reads, by topic name.
 #[derive(Debug, Default)]
 pub(crate) struct TopicIds {
-    /// In librdkafka's own notation.
+    /// The ids are in librdkafka's notation.
     ids: Mutex<HashMap<String, String>>,
     changes: AtomicU64,
 }
 
-/// Has a client say when the id of a topic changes, and no more than what belongs to metadata beside it.
-pub(super) fn have_logged(config: &mut ClientConfig) {
+/// Makes a client log when the id of a topic changes. Only the debug context `metadata` is added.
+pub(super) fn log_id_changes(config: &mut ClientConfig) {
     let debug = match config.get("debug") {
         Some(debug) if !debug.is_empty() => format!("{debug},metadata"),
         _ => "metadata".to_owned(),
@@ -32,20 +32,20 @@ pub(super) fn have_logged(config: &mut ClientConfig) {
 }
 
 impl TopicIds {
-    /// Takes the new id out of a message such as `Topic events changed id from … to …`.
-    pub(super) fn note(&self, message: &str) {
+    /// Takes the new id from a message such as `Topic events changed id from … to …`.
+    pub(super) fn note_log_message(&self, message: &str) {
         let Some((before, ids)) = message.split_once(" changed id from ") else { return };
         let (Some((_, topic)), Some((_, id))) = (before.rsplit_once("Topic "), ids.split_once(" to ")) else { return };
         self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned(), id.to_owned());
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// How many changes were noted.
+    /// The number of changes so far.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Whether the client reads another topic of that name than this one.
+    /// Whether the client reads a topic of that name that has another id.
     pub(crate) fn differ(&self, topic: &str, id: Uuid) -> bool {
         let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.get(topic).is_some_and(|known| *known != notation(id))
@@ -54,7 +54,8 @@ impl TopicIds {
 
 fn notation(id: Uuid) -> String {
     let (most, least) = id.as_u64_pair();
-    // SAFETY: the id is made here and destroyed after its text, which belongs to it, has been copied; each is checked for null.
+    // SAFETY: the id is created here and destroyed after its text, which it owns, was copied. Both pointers are checked
+    // for null.
     unsafe {
         let native = rdsys::rd_kafka_Uuid_new(most as i64, least as i64);
         if native.is_null() {
@@ -78,10 +79,10 @@ mod tests {
         assert!(!ids.differ("events", one), "nothing is known yet");
         let changed =
             |from, to| format!("[thrd:main]: Topic events changed id from {} to {}", notation(from), notation(to));
-        ids.note(&changed(Uuid::nil(), one));
-        ids.note("[thrd:main]: Topic events [0] Leader 1 Epoch 0");
+        ids.note_log_message(&changed(Uuid::nil(), one));
+        ids.note_log_message("[thrd:main]: Topic events [0] Leader 1 Epoch 0");
         assert_eq!((ids.changes(), ids.differ("events", one), ids.differ("audit", other)), (1, false, false));
-        ids.note(&changed(one, other));
+        ids.note_log_message(&changed(one, other));
         assert_eq!((ids.differ("events", one), ids.differ("events", other)), (true, false));
     }
 }

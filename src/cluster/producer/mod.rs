@@ -1,4 +1,4 @@
-//! A producer that lanes share.
+//! The producer that all lanes of a harness share.
 
 mod polled;
 mod tasks;
@@ -27,11 +27,11 @@ use crate::sync::wait::Deadline;
 type Outcome = Result<Delivery, Undelivered>;
 type Native = Polled<Deliveries>;
 
-/// Hands each delivery report to the one waiter waits for it.
+/// Sends each delivery report to the caller that waits for it.
 #[derive(Default)]
 struct Deliveries {
     errors: ClientErrors,
-    /// Whether its producer has been given a connection before its first record.
+    /// Whether the producer was connected before its first record.
     is_connected: AtomicBool,
 }
 
@@ -47,7 +47,7 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, report: Self::DeliveryOpaque) {
         let outcome = match result {
             Ok(message) => {
-                // What was reported before explains no failure after it.
+                // An earlier error does not explain a later failure.
                 self.errors.forget();
                 Ok(Delivery {
                     partition: message.partition(),
@@ -58,62 +58,62 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
             Err((error, message)) => {
                 // SAFETY: the message is valid as long as `message`.
                 let status = unsafe { rdsys::rd_kafka_message_status(message.ptr()) };
-                // Of one whose time ran out in the queue it is certain that it does not arrive. All of them count the same: which
-                // it was is a matter of milliseconds.
+                // If the record timed out in the queue, it certainly does not arrive. All timed-out records are treated
+                // alike, because whether the record was sent is a matter of milliseconds.
                 let may_arrive = status != rdsys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
                     || error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut);
                 Err(Undelivered { error: error.clone(), may_arrive })
             }
         };
-        // Waiter gave up waiting has dropped the other end.
+        // A caller that no longer waits has dropped its receiver.
         let _ = report.send(outcome);
     }
 }
 
-/// How long the first record of a producer waits for a connection; after that it waits in the producer's queue.
-const CONNECT: Duration = Duration::from_millis(100);
+/// How long the first record of a producer waits for a connection. Afterwards it waits in the producer's queue.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long a record for a partition that its client has not heard of waits for the broker to say whether there is one.
-const ASK_FOR_PARTITIONS: Duration = Duration::from_secs(1);
+/// How long a record waits for new metadata if its client does not know the partition.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a record was not delivered.
 #[derive(Debug)]
 pub(crate) struct Undelivered {
     pub(crate) error: KafkaError,
-    /// Whether the broker may have it nevertheless, or get it still.
+    /// Whether the broker may have the record, or may still receive it.
     pub(crate) may_arrive: bool,
 }
 
-/// What of a record the limits are about.
+/// The values of a record that an error message names.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct About {
+pub(crate) struct RecordInfo {
     pub(crate) size: usize,
     partition: Option<i32>,
 }
 
-impl About {
+impl RecordInfo {
     pub(crate) fn of(record: &ProducerRecord) -> Self {
         Self { size: record.size(), partition: record.partition }
     }
 }
 
-/// Waiter refused a record: both have limits, and the same codes for them.
+/// Where a record was refused. Client and broker have separate limits, but the same error codes for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
+pub(crate) enum RefusedBy {
     Client,
     Broker,
 }
 
-/// A record in the producer's queue; its delivery is still to be waited for.
+/// A record in the producer's queue, whose delivery report is pending.
 pub(crate) struct Sending {
     report: oneshot::Receiver<Outcome>,
-    pub(crate) about: About,
-    /// In whose queue its report will be.
+    pub(crate) info: RecordInfo,
+    /// The client whose queue will contain the report.
     native: Arc<Native>,
 }
 
 impl Sending {
-    /// What became of the record.
+    /// Waits for the delivery report of the record.
     pub(crate) async fn outcome(&mut self, waiter: Waiter) -> Outcome {
         let Self { report, native, .. } = self;
         let canceled = |oneshot::Canceled| Err(Undelivered { error: KafkaError::Canceled, may_arrive: true });
@@ -121,7 +121,7 @@ impl Sending {
     }
 }
 
-/// The shared producer: idempotent, so that a retry after a lost connection never doubles a test's message.
+/// The shared producer. It is idempotent, so that a retry after a lost connection never duplicates a message.
 pub(crate) struct Producer {
     native: Mutex<Arc<Native>>,
     broker: Arc<Broker>,
@@ -131,7 +131,7 @@ pub(crate) struct Producer {
 impl Producer {
     pub(crate) fn new(broker: Arc<Broker>, timeout: Duration) -> Result<Self> {
         let config = config(&broker, timeout);
-        let native = Mutex::new(Arc::new(make(&config, broker.name())?));
+        let native = Mutex::new(Arc::new(create_native(&config, broker.name())?));
         Ok(Self { native, broker, config })
     }
 
@@ -139,7 +139,7 @@ impl Producer {
         Arc::clone(&self.native.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts a record into the queue; it is on its way at once.
+    /// Puts a record into the queue. It is sent at once.
     pub(crate) fn enqueue(&self, topic: &str, record: &ProducerRecord) -> Result<Sending, KafkaError> {
         let (sender, report) = oneshot::channel();
         let native = self.native();
@@ -158,8 +158,8 @@ impl Producer {
             headers,
             delivery_opaque: Box::new(sender),
         };
-        // What is acknowledged makes room in the queue only once its report is taken out.
-        native.take_out();
+        // An acknowledged record frees its place in the queue only when its report is taken.
+        native.drain();
         let sent = match native.producer().send(base) {
             Err((error, base))
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition)
@@ -170,21 +170,21 @@ impl Producer {
             sent => sent,
         };
         match sent {
-            Ok(()) => Ok(Sending { report, about: About::of(record), native }),
+            Ok(()) => Ok(Sending { report, info: RecordInfo::of(record), native }),
             Err((error, _)) => Err(error),
         }
     }
 
-    /// A record was refused, or its time ran out.
-    pub(crate) fn failed(&self, topic: &str, error: KafkaError, by: By, about: &About) -> Error {
+    /// Returns the error for a record that was refused or timed out.
+    pub(crate) fn send_error(&self, topic: &str, error: KafkaError, by: RefusedBy, info: &RecordInfo) -> Error {
         self.replace_if_broken(&self.native());
-        let About { size, partition } = about;
+        let RecordInfo { size, partition } = info;
         let advice = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageTimedOut) => {
                 let allowed = self.config.get("message.timeout.ms").unwrap_or_default();
                 format!("no acknowledgement within message.timeout.ms ({allowed}) of the client{}", self.last_error())
             }
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) if by == By::Client => {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) if by == RefusedBy::Client => {
                 let limit = self.config.get("message.max.bytes").unwrap_or("1000000");
                 format!(
                     "the record has {size} bytes, and message.max.bytes of the client is {limit}: raise it with \
@@ -193,10 +193,12 @@ impl Producer {
                 )
             }
             Some(code @ (RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)) => {
-                format!("the broker refused the record of {size} bytes, or those beside it: {}", advice(code))
+                format!("the broker refused the record of {size} bytes, or its batch: {}", advice(code))
             }
             Some(RDKafkaErrorCode::UnknownPartition) => match partition {
-                Some(partition) => format!("the topic has no partition {partition}"),
+                Some(partition) => {
+                    format!("the topic has no partition {partition}; create it with TopicSpec::partitions")
+                }
                 None => "the topic has no such partition".to_owned(),
             },
             Some(code) => advice(code).to_owned(),
@@ -206,14 +208,14 @@ impl Producer {
         Error::Broker { action, broker: self.broker.name().to_owned(), advice, source: Some(error) }
     }
 
-    /// No acknowledgement came in time, and so many of those that were sent wait for one.
-    pub(crate) fn timed_out(&self, topic: &str, allowed: Duration, (waiting, sent): (usize, usize)) -> Error {
-        self.native().take_out();
-        let how_many = if sent > 1 { format!(" for {waiting} of {sent} records") } else { String::new() };
+    /// Returns the error for records that were not acknowledged in time: `waiting` of `sent`.
+    pub(crate) fn timeout_error(&self, topic: &str, allowed: Duration, (waiting, sent): (usize, usize)) -> Error {
+        self.native().drain();
+        let missing = if sent > 1 { format!(" for {waiting} of {sent} records") } else { String::new() };
         Error::Broker {
             action: format!("send to topic {topic:?}"),
             broker: self.broker.name().to_owned(),
-            advice: format!("no acknowledgement within {allowed:?}{how_many}{}", self.last_error()),
+            advice: format!("no acknowledgement within {allowed:?}{missing}{}", self.last_error()),
             source: Some(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut)),
         }
     }
@@ -223,12 +225,12 @@ impl Producer {
         last.map(|(_, reason)| format!(" (last: {reason})")).unwrap_or_default()
     }
 
-    /// A producer with a fatal error refuses everything from then on; the other lanes shall not meet that.
+    /// Replaces a producer that has a fatal error. It would refuse the records of all other lanes too.
     fn replace_if_broken(&self, broken: &Arc<Native>) {
         if broken.producer().client().fatal_error().is_none() {
             return;
         }
-        if let Ok(fresh) = make(&self.config, self.broker.name()) {
+        if let Ok(fresh) = create_native(&self.config, self.broker.name()) {
             let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
             let old = Arc::ptr_eq(&native, broken).then(|| std::mem::replace(&mut *native, Arc::new(fresh)));
             drop(native);
@@ -237,13 +239,13 @@ impl Producer {
     }
 }
 
-/// Waits a moment for a connection, so that librdkafka asks for the producer id that it numbers its records by.
+/// Waits a short time for a connection, so that librdkafka requests the producer id that idempotence needs.
 ///
-/// librdkafka asks for the id when metadata arrive, if a broker is connected then, and otherwise every 500 ms
-/// (`rd_kafka_idemp_pid_fsm`). The first metadata come from the bootstrap address, whose connection librdkafka closes as soon as it
-/// knows the brokers. On a busy machine the id was then missing, and the first record waited for 450 ms.
+/// librdkafka requests the id when metadata arrive, if a broker is connected then, and otherwise every 500 ms
+/// (`rd_kafka_idemp_pid_fsm`). The first metadata come from the bootstrap address, whose connection librdkafka closes
+/// as soon as it knows the brokers. On a busy machine the id was then missing, and the first record waited for 450 ms.
 fn connect(native: &Native, topic: &str) {
-    let deadline = Deadline::after(CONNECT);
+    let deadline = Deadline::after(CONNECT_TIMEOUT);
     while !deadline.has_passed() {
         match native.producer().client().fetch_metadata(Some(topic), deadline.remaining()) {
             // The bootstrap address has a negative id.
@@ -253,9 +255,10 @@ fn connect(native: &Native, topic: &str) {
     }
 }
 
-/// Whether the broker has a partition that the client has not heard of: one that was added since. The client has then, too.
+/// Whether the broker has a partition that the client does not know, because it was added later. Afterwards the client
+/// knows it.
 fn has_partition(native: &Native, topic: &str, partition: Option<i32>) -> bool {
-    let metadata = native.producer().client().fetch_metadata(Some(topic), ASK_FOR_PARTITIONS);
+    let metadata = native.producer().client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
     let topics = metadata.as_ref().map(|metadata| metadata.topics()).unwrap_or_default();
     topics.iter().flat_map(|topic| topic.partitions()).any(|found| Some(found.id()) == partition)
 }
@@ -275,7 +278,7 @@ fn config(broker: &Broker, timeout: Duration) -> ClientConfig {
     config
 }
 
-fn make(config: &ClientConfig, broker: &str) -> Result<Native> {
+fn create_native(config: &ClientConfig, broker: &str) -> Result<Native> {
     let producer: BaseProducer<Deliveries> = create_client(config, Deliveries::default(), "producer", broker)?;
     Ok(Polled::new(producer))
 }

@@ -1,7 +1,7 @@
-//! A producer without a thread of its own: waiter waits for a delivery report takes it out of the queue.
+//! A producer without a polling thread: the callers that wait for delivery reports take them from the queue.
 //!
-//! A thread that does nothing but poll is woken for each report, only to wake the one waiter waits for it. Without it librdkafka
-//! wakes that one, by a callback for what comes into its empty queue.
+//! A polling thread would be woken for each report, only to wake the caller that waits for it. Without that thread
+//! librdkafka wakes the caller directly, by a callback that reports a new event in the empty queue.
 
 use std::ffi::c_void;
 use std::future::{Future, poll_fn};
@@ -17,12 +17,12 @@ use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use super::tasks;
 use crate::sync::wait::Calls;
 
-/// Waiter waits for something from the queue.
+/// What waits for an event in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiter {
-    /// A thread, which looks as soon as it is woken.
+    /// A thread, which polls the queue as soon as it is woken.
     Thread,
-    /// A task, whose runtime may be busy with something that blocks.
+    /// A task. Its runtime may be blocked, so it might not poll soon.
     Task,
 }
 
@@ -35,15 +35,17 @@ impl From<Calls> for Waiter {
     }
 }
 
+/// A thread or task that waits.
 #[derive(Debug)]
-struct Waiting {
+struct Entry {
     id: u64,
     waiter: Waiter,
-    /// In an `Arc`, so that it can be passed on under a lock: no waker of somebody else's is called, cloned or dropped there.
+    /// In an `Arc`, so that it can be passed on under a lock. A runtime's waker is never called, cloned or dropped
+    /// there.
     waker: Arc<Waker>,
 }
 
-/// Those waiter wait now.
+/// The threads and tasks that wait now.
 #[derive(Debug, Default)]
 struct Waiters {
     list: Mutex<List>,
@@ -52,8 +54,8 @@ struct Waiters {
 #[derive(Debug, Default)]
 struct List {
     last_id: u64,
-    /// In the order in which they came.
-    waiting: Vec<Waiting>,
+    /// In the order of registration.
+    entries: Vec<Entry>,
 }
 
 impl Waiters {
@@ -61,42 +63,45 @@ impl Waiters {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One thread is enough, since it takes out all that is there, and wakes those whom it concerns. A task may not come to
-    /// look, so those before it are woken as well.
+    /// Wakes the first waiting thread, and every task before it.
+    ///
+    /// One thread is enough, because it drains the queue and so wakes all others. A task might not poll soon, so it
+    /// does not replace a thread.
     fn wake(&self) {
-        let mut of_tasks = Vec::new();
-        for waiting in &self.lock().waiting {
-            match waiting.waiter {
-                Waiter::Task => of_tasks.push(Arc::clone(&waiting.waker)),
+        let mut tasks_to_wake = Vec::new();
+        for entry in &self.lock().entries {
+            match entry.waiter {
+                Waiter::Task => tasks_to_wake.push(Arc::clone(&entry.waker)),
                 Waiter::Thread => {
-                    // It is our own, and unparks the thread.
-                    waiting.waker.wake_by_ref();
+                    // This waker is ours and only unparks the thread.
+                    entry.waker.wake_by_ref();
                     break;
                 }
             }
         }
-        if !of_tasks.is_empty() {
-            tasks::wake(of_tasks);
+        if !tasks_to_wake.is_empty() {
+            tasks::wake(tasks_to_wake);
         }
     }
 }
 
-/// Called on a thread of librdkafka's, which holds the queue's lock: it may not look into the queue itself.
-unsafe extern "C" fn has_something(_: *mut rdsys::rd_kafka_t, waiters: *mut c_void) {
-    // SAFETY: it is what `Polled::new` has given, which `Polled` keeps alive until the callback is taken back.
+/// librdkafka calls this on its own thread and holds the lock of the queue, so the queue must not be accessed here.
+unsafe extern "C" fn on_event(_: *mut rdsys::rd_kafka_t, waiters: *mut c_void) {
+    // SAFETY: the pointer is the one that `Polled::new` has passed. `Polled` keeps it valid until its drop has disabled
+    // the callback.
     let waiters = unsafe { &*waiters.cast::<Waiters>() };
     waiters.wake();
 }
 
-/// The producer and those waiter wait for something from its queue.
+/// A producer, and the threads and tasks that wait for events in its queue.
 pub(super) struct Polled<C: ProducerContext + 'static> {
-    // Dropped first: a reference may not outlive its client.
+    // Dropped first, because the reference to the queue must not outlive the client.
     queue: Queue,
     producer: BaseProducer<C>,
     waiters: Arc<Waiters>,
 }
 
-/// A reference to a queue of librdkafka's, given back when dropped.
+/// A reference to a queue of librdkafka, released on drop.
 struct Queue(NonNull<rdsys::rd_kafka_queue_t>);
 
 // SAFETY: librdkafka's queues take their own lock in each call.
@@ -106,7 +111,7 @@ unsafe impl Sync for Queue {}
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: the reference is ours, and given back once.
+        // SAFETY: the reference is ours, and it is released once.
         unsafe { rdsys::rd_kafka_queue_destroy(self.0.as_ptr()) };
     }
 }
@@ -117,10 +122,10 @@ impl<C: ProducerContext + 'static> Polled<C> {
         let queue = unsafe { rdsys::rd_kafka_queue_get_main(producer.client().native_ptr()) };
         let queue = Queue(NonNull::new(queue).expect("every client has a main queue"));
         let waiters = Arc::<Waiters>::default();
-        // SAFETY: the queue is valid, and `waiters` lives until `drop` has taken the callback back.
+        // SAFETY: the queue is valid, and `waiters` lives until `drop` has disabled the callback.
         unsafe {
             let waiters = Arc::as_ptr(&waiters).cast_mut().cast();
-            rdsys::rd_kafka_queue_cb_event_enable(queue.0.as_ptr(), Some(has_something), waiters);
+            rdsys::rd_kafka_queue_cb_event_enable(queue.0.as_ptr(), Some(on_event), waiters);
         }
         Self { queue, producer, waiters }
     }
@@ -129,25 +134,25 @@ impl<C: ProducerContext + 'static> Polled<C> {
         &self.producer
     }
 
-    /// Takes out all that is in the queue: reports go to those waiter wait for them, errors to the context.
-    pub(super) fn take_out(&self) {
+    /// Polls until the queue is empty: reports go to the callers that wait for them, errors to the context.
+    pub(super) fn drain(&self) {
         // SAFETY: the queue is valid as long as `self`.
         while unsafe { rdsys::rd_kafka_queue_length(self.queue.0.as_ptr()) } > 0 {
             self.producer.poll(Duration::ZERO);
         }
     }
 
-    /// The future's output, which something in the queue brings about.
+    /// Waits for a future that an event in the queue completes.
     pub(super) async fn wait<F: Future>(&self, waiter: Waiter, future: F) -> F::Output {
         if waiter == Waiter::Task {
-            tasks::get_ready();
+            tasks::start_thread();
         }
         let mut future = pin!(future);
-        let place = Place { polled: self, id: self.next_id() };
+        let registration = Registration { polled: self, id: self.next_id() };
         poll_fn(|context| {
-            // In this order: what comes after the look into the queue wakes us.
-            place.take(waiter, context.waker());
-            self.take_out();
+            // Register first, so that an event after the poll wakes us.
+            registration.register(waiter, context.waker());
+            self.drain();
             future.as_mut().poll(context)
         })
         .await
@@ -162,32 +167,32 @@ impl<C: ProducerContext + 'static> Polled<C> {
 
 impl<C: ProducerContext + 'static> Drop for Polled<C> {
     fn drop(&mut self) {
-        // SAFETY: the queue is valid. The callback runs under the queue's lock, which this takes: after it none is running,
-        // and none comes.
+        // SAFETY: the queue is valid. The callback runs under the lock of the queue, which this call takes. So after
+        // this call no callback is running, and none follows.
         unsafe { rdsys::rd_kafka_queue_cb_event_enable(self.queue.0.as_ptr(), None, std::ptr::null_mut()) };
     }
 }
 
-/// A place among those waiter wait.
-struct Place<'a, C: ProducerContext + 'static> {
+/// The entry of one caller in the list of waiters.
+struct Registration<'a, C: ProducerContext + 'static> {
     polled: &'a Polled<C>,
     id: u64,
 }
 
-impl<C: ProducerContext + 'static> Place<'_, C> {
-    fn take(&self, waiter: Waiter, waker: &Waker) {
-        let is_mine = |waiting: &Waiting| waiting.id == self.id;
+impl<C: ProducerContext + 'static> Registration<'_, C> {
+    fn register(&self, waiter: Waiter, waker: &Waker) {
+        let is_mine = |entry: &Entry| entry.id == self.id;
         let known =
-            self.polled.waiters.lock().waiting.iter().any(|other| is_mine(other) && other.waker.will_wake(waker));
+            self.polled.waiters.lock().entries.iter().any(|other| is_mine(other) && other.waker.will_wake(waker));
         if known {
             return;
         }
-        let mine = Waiting { id: self.id, waiter, waker: Arc::new(waker.clone()) };
+        let mine = Entry { id: self.id, waiter, waker: Arc::new(waker.clone()) };
         let mut list = self.polled.waiters.lock();
-        let before = match list.waiting.iter_mut().find(|waiting| is_mine(waiting)) {
-            Some(place) => Some(std::mem::replace(place, mine)),
+        let before = match list.entries.iter_mut().find(|entry| is_mine(entry)) {
+            Some(entry) => Some(std::mem::replace(entry, mine)),
             None => {
-                list.waiting.push(mine);
+                list.entries.push(mine);
                 None
             }
         };
@@ -196,16 +201,16 @@ impl<C: ProducerContext + 'static> Place<'_, C> {
     }
 }
 
-impl<C: ProducerContext + 'static> Drop for Place<'_, C> {
+impl<C: ProducerContext + 'static> Drop for Registration<'_, C> {
     fn drop(&mut self) {
         let mut list = self.polled.waiters.lock();
-        let mine = list.waiting.iter().position(|waiting| waiting.id == self.id).map(|at| list.waiting.remove(at));
-        let others_wait = !list.waiting.is_empty();
+        let mine = list.entries.iter().position(|entry| entry.id == self.id).map(|at| list.entries.remove(at));
+        let others_wait = !list.entries.is_empty();
         drop(list);
         drop(mine);
-        // It may have been woken for something that others wait for.
+        // This caller may have been woken for an event that another caller waits for.
         if others_wait {
-            self.polled.take_out();
+            self.polled.drain();
         }
     }
 }
@@ -225,7 +230,7 @@ mod tests {
         Deadline::after(Duration::from_secs(10))
     }
 
-    /// Much later than a test waits for anything: at its deadline waiter waits looks once more.
+    /// Much later than a test waits: at its deadline a caller polls once more.
     fn late() -> Deadline {
         Deadline::after(Duration::from_secs(120))
     }
@@ -247,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn all_who_wait_at_once_get_their_own() {
+    fn every_waiter_receives_its_own_report() {
         let producer = producer();
         let mut offsets: Vec<i64> = thread::scope(|scope| {
             let many = |_| scope.spawn(|| (0..50).map(|_| send(&producer)).collect::<Vec<_>>());
@@ -256,42 +261,42 @@ mod tests {
         });
         offsets.sort_unstable();
         assert_eq!(offsets, (0..400).collect::<Vec<_>>());
-        assert!(producer.native().waiters.lock().waiting.is_empty());
+        assert!(producer.native().waiters.lock().entries.is_empty());
     }
 
     #[test]
-    fn a_task_that_is_not_polled_holds_no_thread_up() {
+    fn a_task_that_is_not_polled_does_not_block_a_thread() {
         let producer = producer();
         let mut sending = enqueue(&producer);
         let mut task = Box::pin(sending.outcome(Waiter::Task));
-        // Its place is taken, and whoever wakes it wakes nobody.
+        // The task is registered, and its waker does nothing.
         let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         thread::scope(|scope| {
             let thread = scope.spawn(|| send(&producer));
             until(|| thread.is_finished());
             assert_eq!(thread.join().unwrap(), 1);
         });
-        // What was for the task has come to it meanwhile.
+        // The task's report was delivered in the meantime.
         assert_eq!(wait::poll_now(task).map(|outcome| outcome.unwrap().offset), Some(0));
     }
 
-    /// A waker may take whatever lock it likes, also those that are taken when something comes into the queue.
+    /// A waker may take any lock, including the locks that are taken when an event arrives in the queue.
     #[test]
     fn a_tasks_waker_may_use_the_producer() {
-        struct UsesIt(Arc<super::super::Native>, AtomicUsize);
+        struct UsesProducer(Arc<super::super::Native>, AtomicUsize);
 
-        impl Wake for UsesIt {
+        impl Wake for UsesProducer {
             fn wake(self: Arc<Self>) {
-                self.0.take_out();
+                self.0.drain();
                 self.0.next_id();
                 self.1.fetch_add(1, Ordering::SeqCst);
             }
         }
 
         let producer = producer();
-        let waker = Arc::new(UsesIt(producer.native(), AtomicUsize::new(0)));
-        // Once more where the report was there before the task waited.
-        let is_shown = (0..20).any(|_| {
+        let waker = Arc::new(UsesProducer(producer.native(), AtomicUsize::new(0)));
+        // Repeat if the report arrived before the task waited.
+        let is_covered = (0..20).any(|_| {
             let mut sending = enqueue(&producer);
             let mut task = Box::pin(sending.outcome(Waiter::Task));
             let waits = task.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&waker)))).is_pending();
@@ -305,29 +310,29 @@ mod tests {
             }
             waits
         });
-        assert!(is_shown);
+        assert!(is_covered);
     }
 
     #[test]
-    fn who_goes_leaves_nothing_in_the_queue_for_which_it_was_woken() {
+    fn a_waiter_that_leaves_drains_the_queue() {
         let producer = producer();
         send(&producer);
         let native = producer.native();
-        // Once more where the other thread was so late to wait that it found its report at once.
-        let is_shown = (0..20).any(|_| {
-            // The first of the threads that wait: the callback wakes it alone.
-            let place = Place { polled: &native, id: native.next_id() };
-            place.take(Waiter::Thread, Waker::noop());
+        // Repeat if the other thread waited so late that its report had already arrived.
+        let is_covered = (0..20).any(|_| {
+            // The first of the waiting threads. The callback wakes only this one.
+            let registration = Registration { polled: &native, id: native.next_id() };
+            registration.register(Waiter::Thread, Waker::noop());
             thread::scope(|scope| {
                 let other = scope.spawn(|| send(&producer));
                 // SAFETY: the queue is valid as long as `native`.
                 until(|| unsafe { rdsys::rd_kafka_queue_length(native.queue.0.as_ptr()) } > 0 || other.is_finished());
                 let waits = !other.is_finished();
-                drop(place);
+                drop(registration);
                 until(|| other.is_finished());
                 waits
             })
         });
-        assert!(is_shown);
+        assert!(is_covered);
     }
 }

@@ -1,14 +1,14 @@
-//! Tasks that wait for something of librdkafka's, woken on a thread of our own.
+//! Wakes the tasks that wait for a delivery report, on a separate thread.
 //!
-//! librdkafka calls back while it holds a lock. A task's waker belongs to a runtime and may do whatever it likes, such as
-//! wait for a thread that is about to call librdkafka: it is not called from there.
+//! librdkafka calls back while it holds a lock. A task's waker belongs to a runtime and may block, for example on a
+//! thread that is about to call librdkafka. So no waker is called from the callback.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread;
 
-/// One thread for the process, made when a task first waits.
+/// One thread per process. It starts when a task first waits.
 static TASKS: Tasks = Tasks { state: Mutex::new(State { due: Vec::new(), has_thread: false }), more: Condvar::new() };
 
 struct Tasks {
@@ -21,8 +21,8 @@ struct State {
     has_thread: bool,
 }
 
-/// Has the thread ready, before the first task waits.
-pub(super) fn get_ready() {
+/// Starts the thread, before the first task waits.
+pub(super) fn start_thread() {
     let mut state = TASKS.lock();
     if !state.has_thread {
         let builder = thread::Builder::new().name("rstest-kafka wake".to_owned()).stack_size(256 * 1024);
@@ -30,7 +30,7 @@ pub(super) fn get_ready() {
     }
 }
 
-/// Wakes these soon; no waker is called, cloned or dropped on this thread.
+/// Wakes these tasks soon. No waker is called, cloned or dropped on this thread.
 pub(super) fn wake(wakers: Vec<Arc<Waker>>) {
     let mut state = TASKS.lock();
     if state.has_thread {
@@ -40,7 +40,7 @@ pub(super) fn wake(wakers: Vec<Arc<Waker>>) {
         return;
     }
     drop(state);
-    // No thread to be had: rather here than never.
+    // If the thread could not be started, wake the tasks here, because otherwise they would hang.
     wakers.iter().for_each(|waker| waker.wake_by_ref());
 }
 
@@ -59,7 +59,7 @@ impl Tasks {
             }
             drop(state);
             for waker in due {
-                // Somebody else's panic must not end the thread of all.
+                // A panic of one waker must not stop the thread that wakes all tasks.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake_by_ref()));
             }
             state = self.lock();

@@ -67,10 +67,10 @@ impl LeasedConsumer {
             let Some(now) = cluster.broker().control().topic_now(topic.name(), deadline)? else { return Ok(None) };
             // A client looks for the leader of a partition that it has not heard of only up to a second later.
             let context = client.context();
-            if (context.ids().differ(topic.name(), now.id) || !context.knows(now.id, now.ends.len()))
+            if (context.ids().differ(topic.name(), now.id) || !context.knows_partitions(now.id, now.ends.len()))
                 && client.fetch_metadata(Some(topic.name()), deadline.remaining()).is_ok()
             {
-                context.has_learned(now.id, now.ends.len());
+                context.note_partitions(now.id, now.ends.len());
             }
             Ok(Some(now))
         }

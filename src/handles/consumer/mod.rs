@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::Offset;
 use uuid::Uuid;
 
 pub use self::verbs::PooledConsumer;
-use crate::cluster::pool::{self, CheckedOut, IdleConsumer, PoolClient, PoolKey};
+use crate::cluster::pool::{self, ConsumerState, IdleConsumer, PoolClient, PoolKey};
 use crate::cluster::process::PROCESS;
 use crate::lease::LeaseGuard;
 use crate::model::error::{Error, Result};
@@ -68,8 +68,8 @@ impl LeasedConsumer {
         };
         let then = then.unwrap_or(TopicNow { id: Uuid::nil(), ends: Vec::new() });
         let starts: Vec<(i32, i64)> = (0..).zip(topic.0.fence.on(&then)).collect();
-        let key = cluster.pool_key(held.hold().lane(), topic.name().into(), held.names().generation);
-        let (client, state) = cluster.check_out(&key, held.names(), topic.logical_name(), starts.len())?;
+        let key = cluster.pool_key(held.held_lane().lane(), topic.name().into(), held.names().generation);
+        let (client, state) = cluster.take_consumer(&key, held.names(), topic.logical_name(), starts.len())?;
         let client = ManuallyDrop::new(client);
         let made = Self {
             client,
@@ -87,19 +87,19 @@ impl LeasedConsumer {
             lease,
         };
         match &state {
-            CheckedOut::Resting(at) if *at == starts => {}
-            CheckedOut::Resting(_) => made.reassign(&starts)?,
-            CheckedOut::New | CheckedOut::Unassigned => made.assign(&starts)?,
+            ConsumerState::Resting(at) if *at == starts => {}
+            ConsumerState::Resting(_) => made.reassign(&starts)?,
+            ConsumerState::New | ConsumerState::Unassigned => made.assign(&starts)?,
         }
-        let is_new = matches!(state, CheckedOut::New);
-        if !starts.is_empty() && (is_new || !made.client.context().knows(then.id, starts.len())) {
+        let is_new = matches!(state, ConsumerState::New);
+        if !starts.is_empty() && (is_new || !made.client.context().knows_partitions(then.id, starts.len())) {
             // A consumer that has never heard of its topic, or of all its partitions, would look for a leader only at the next
             // topic scan, up to a second later.
             let warmed = made.client.fetch_metadata(Some(made.topic.name()), deadline.remaining());
             warmed.map_err(|error| made.lease.lease().cluster().broker().control().did_not_answer(deadline, error))?;
-            made.client.context().has_learned(then.id, starts.len());
+            made.client.context().note_partitions(then.id, starts.len());
         }
-        made.lease.lease().got_consumer(is_new);
+        made.lease.lease().trace_consumer(is_new);
         Ok(made)
     }
 
@@ -173,7 +173,7 @@ impl LeasedConsumer {
         if !self.touched.load(Ordering::Relaxed) && pool::has_nothing_queued(client) {
             return Some(IdleConsumer::resting(Arc::clone(client), next.to_vec()));
         }
-        let is_idle = pool::make_idle(client, self.topic.name(), &self.starts());
+        let is_idle = pool::reset(client, self.topic.name(), &self.starts());
         is_idle.then(|| IdleConsumer::new(Arc::clone(client)))
     }
 
@@ -187,7 +187,7 @@ impl Drop for LeasedConsumer {
     fn drop(&mut self) {
         // First: a drop while unwinding is what shows the failure.
         let lease = self.lease.lease();
-        let (cluster, hold) = (lease.cluster(), lease.hold());
+        let (cluster, hold) = (lease.cluster(), lease.held_lane());
         // One of an exclusive topic has no later use; one of a failed lease is never handed out again, and while unwinding
         // nothing is asked of its client.
         let current = lease.names().generation == PROCESS.workers.lanes.generation_of(hold.lane());
@@ -197,7 +197,7 @@ impl Drop for LeasedConsumer {
         // Asked of no broker; what it had read is a part of the account if the test turns out to have failed.
         let next = pool::positions(&self.client, self.topic.name(), &self.starts());
         let idle = if reusable { self.make_idle(&next) } else { None };
-        lease.note_read(self.topic.name(), next);
+        lease.note_positions(self.topic.name(), next);
         // SAFETY: this is the only place that takes it, and nothing looks at it afterwards.
         let client = unsafe { ManuallyDrop::take(&mut self.client) };
         match idle {
@@ -209,7 +209,7 @@ impl Drop for LeasedConsumer {
             None => {
                 // Asked only where the next test would get the same group.
                 if kept && pool::is_or_was_member(&client) {
-                    cluster.leave_group(&self.key);
+                    cluster.abandon_group(&self.key);
                 }
                 cluster.retire([client]);
             }

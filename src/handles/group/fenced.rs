@@ -53,7 +53,7 @@ impl FencedGroup {
         if !fences.is_empty() {
             control.commit_for(&id, &fences, deadline)?;
         }
-        held.got_group(name);
+        held.trace_group(name);
         Ok(Self { parts: Arc::new(GroupParts { id, topics, ids }), lease })
     }
 

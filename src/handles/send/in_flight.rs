@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::cluster::producer::{About, By, Producer, Sending, Waiter};
+use crate::cluster::producer::{Producer, RecordInfo, RefusedBy, Sending, Waiter};
 use crate::lease::Lease;
 use crate::model::error::{Error, Result};
 use crate::model::producer_record::{Delivery, ProducerRecord};
@@ -74,7 +74,7 @@ impl<'a> InFlight<'a> {
                 }
                 match self.producer.enqueue(&self.topic, &record) {
                     Ok(sending) => {
-                        self.bytes += sending.about.size;
+                        self.bytes += sending.info.size;
                         self.waiting.push_back(sending);
                         self.lease.cluster().counters().messages_sent.add(1);
                         self.full = None;
@@ -90,7 +90,12 @@ impl<'a> InFlight<'a> {
                         most = (self.waiting.len() / 2).max(1);
                     }
                     Err(error) => {
-                        self.refused = Some(self.producer.failed(&self.topic, error, By::Client, &About::of(&record)));
+                        self.refused = Some(self.producer.send_error(
+                            &self.topic,
+                            error,
+                            RefusedBy::Client,
+                            &RecordInfo::of(&record),
+                        ));
                         break 'records;
                     }
                 }
@@ -106,14 +111,14 @@ impl<'a> InFlight<'a> {
         let Some(oldest) = self.waiting.front_mut() else { return };
         let outcome = oldest.outcome(waiter).await;
         let Some(oldest) = self.waiting.pop_front() else { return };
-        self.bytes -= oldest.about.size;
+        self.bytes -= oldest.info.size;
         match outcome {
             Ok(delivery) => self.delivered.push(delivery),
             Err(undelivered) => {
                 if undelivered.may_arrive {
-                    self.lease.hold().mark_failed();
+                    self.lease.held_lane().mark_failed();
                 }
-                let error = self.producer.failed(&self.topic, undelivered.error, By::Broker, &oldest.about);
+                let error = self.producer.send_error(&self.topic, undelivered.error, RefusedBy::Broker, &oldest.info);
                 self.failed.get_or_insert(error);
             }
         }
@@ -129,11 +134,11 @@ impl<'a> InFlight<'a> {
         }
         Err(match self.full.take() {
             Some(full) if self.waiting.is_empty() => {
-                self.producer.failed(&self.topic, full, By::Client, &About::default())
+                self.producer.send_error(&self.topic, full, RefusedBy::Client, &RecordInfo::default())
             }
             _ => {
                 let sent = self.delivered.len() + self.waiting.len();
-                self.producer.timed_out(&self.topic, timeout, (self.waiting.len(), sent))
+                self.producer.timeout_error(&self.topic, timeout, (self.waiting.len(), sent))
             }
         })
     }
@@ -142,7 +147,7 @@ impl<'a> InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.waiting.is_empty() {
-            self.lease.hold().mark_failed();
+            self.lease.held_lane().mark_failed();
         }
     }
 }

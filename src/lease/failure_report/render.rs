@@ -1,82 +1,83 @@
-//! The account as text: short lines, cut at the terminal's width, with nothing in them that a terminal would act on.
+//! Formats the failure report: short lines, cut at the width of the terminal, without characters that a terminal would
+//! interpret.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use super::Facts;
-use super::collect::{CommittedPicture, GroupPicture, PartitionPicture, Picture, TopicPicture};
+use super::ReportInput;
+use super::collect::{GroupPartition, GroupSnapshot, PartitionSnapshot, Snapshot, TopicSnapshot};
 use crate::config::FailureReport;
 use crate::model::bytes::harmless;
 use crate::model::record::Record;
 
-/// Where nothing says how wide the terminal is.
+/// The width if `COLUMNS` is not set.
 const WIDTH: usize = 120;
-const NARROWEST: usize = 60;
+const MIN_WIDTH: usize = 60;
 
-/// How many partitions of a topic are shown at the usual length.
-const MOST_PARTITIONS: usize = 12;
+/// The number of partitions that the short report shows per topic.
+const MAX_PARTITIONS: usize = 12;
 
-pub(super) fn head(facts: &Facts) -> String {
-    let broker = facts.cluster.broker().name();
-    let names = &facts.names;
+pub(super) fn head(input: &ReportInput) -> String {
+    let broker = input.cluster.broker().name();
+    let names = &input.names;
     format!(
         "rstest-kafka: this test's Kafka when it failed\n  worker {}, generation {}, run {}, {broker}\n",
         names.worker_id, names.generation, names.run_id
     )
 }
 
-pub(super) fn body(picture: &Picture, detail: FailureReport) -> String {
+pub(super) fn body(snapshot: &Snapshot, detail: FailureReport) -> String {
     let width = width(std::env::var("COLUMNS").ok().as_deref());
-    let most = if detail == FailureReport::Long { usize::MAX } else { MOST_PARTITIONS };
+    let max = if detail == FailureReport::Long { usize::MAX } else { MAX_PARTITIONS };
     let mut text = String::new();
-    if picture.topics.is_empty() {
-        text.push_str("  it had no topic yet\n");
+    if snapshot.topics.is_empty() {
+        text.push_str("  the test had not used a topic yet\n");
     }
-    for topic in &picture.topics {
-        of_topic(&mut text, topic, width, most);
+    for topic in &snapshot.topics {
+        write_topic(&mut text, topic, width, max);
     }
-    for group in &picture.groups {
-        of_group(&mut text, group, most);
+    for group in &snapshot.groups {
+        write_group(&mut text, group, max);
     }
     text
 }
 
 fn width(columns: Option<&str>) -> usize {
-    columns.and_then(|columns| columns.parse().ok()).filter(|width| *width >= NARROWEST).unwrap_or(WIDTH)
+    columns.and_then(|columns| columns.parse().ok()).filter(|width| *width >= MIN_WIDTH).unwrap_or(WIDTH)
 }
 
-fn of_topic(text: &mut String, topic: &TopicPicture, width: usize, most: usize) {
+fn write_topic(text: &mut String, topic: &TopicSnapshot, width: usize, max: usize) {
     let partitions = match &topic.partitions {
         Ok(partitions) => partitions,
         Err(reason) => {
             let _ = writeln!(text, "  topic {}: {}", topic.name, one_line(reason));
-            return of_reads(text, topic);
+            return write_positions(text, topic);
         }
     };
     let since: i64 = partitions.iter().map(|partition| (partition.end - partition.fence).max(0)).sum();
     let written = if since == 0 { "nothing was written".to_owned() } else { format!("{since} written") };
-    let since_when = if topic.is_another { "it was deleted and created again" } else { "its fence" };
+    let since_when = if topic.is_recreated { "it was deleted and created again" } else { "its fence" };
     let _ = writeln!(text, "  topic {}: {written} since {since_when}", topic.name);
-    // Where something was written is shown first.
+    // Show the partitions with new messages first.
     let (with, without): (Vec<_>, Vec<_>) = partitions.iter().partition(|partition| partition.end > partition.fence);
-    for partition in with.iter().chain(&without).take(most) {
-        of_partition(text, partition, width);
+    for partition in with.iter().chain(&without).take(max) {
+        write_partition(text, partition, width);
     }
-    if partitions.len() > most {
-        let _ = writeln!(text, "    … and {} partitions more", partitions.len() - most);
+    if partitions.len() > max {
+        let _ = writeln!(text, "    … and {} more partitions", partitions.len() - max);
     }
-    of_reads(text, topic);
+    write_positions(text, topic);
 }
 
-fn of_partition(text: &mut String, partition: &PartitionPicture, width: usize) {
-    let PartitionPicture { partition, fence, end, records, read_to_end, unreadable } = partition;
+fn write_partition(text: &mut String, partition: &PartitionSnapshot, width: usize) {
+    let PartitionSnapshot { partition, fence, end, records, read_to_end, unreadable } = partition;
     let _ = writeln!(text, "    partition {partition}: fence {fence}, end {end}");
     let first = records.first().map_or(*end, |record| record.offset());
     if first > *fence && !records.is_empty() {
         let _ = writeln!(text, "      … {} before", first - fence);
     }
     for record in records {
-        let _ = writeln!(text, "{}", cut(&of_record(record), width));
+        let _ = writeln!(text, "{}", cut(&record_line(record), width));
     }
     if !read_to_end {
         let why = unreadable.map_or("in time".to_owned(), |why| format!("({why})"));
@@ -84,7 +85,7 @@ fn of_partition(text: &mut String, partition: &PartitionPicture, width: usize) {
     }
 }
 
-fn of_record(record: &Record) -> String {
+fn record_line(record: &Record) -> String {
     let age = record.time().and_then(|time| SystemTime::now().duration_since(time).ok()).map_or("-".to_owned(), age);
     let key = record.key().map_or("no key".to_owned(), |key| format!("key {}", preview(key)));
     let mut line = format!("      {:>6}  {age:>7} ago  {key}", record.offset());
@@ -97,21 +98,21 @@ fn of_record(record: &Record) -> String {
     line
 }
 
-/// How far each of the test's consumers of the topic has read.
-fn of_reads(text: &mut String, topic: &TopicPicture) {
-    for read in &topic.reads {
-        let next: Vec<String> = read
+/// Shows the positions of the test's consumers of the topic.
+fn write_positions(text: &mut String, topic: &TopicSnapshot) {
+    for consumer in &topic.positions {
+        let next: Vec<String> = consumer
             .next
             .iter()
-            .take(MOST_PARTITIONS)
+            .take(MAX_PARTITIONS)
             .map(|(partition, next)| format!("{partition} up to {next}"))
             .collect();
-        let more = if read.next.len() > MOST_PARTITIONS { ", …" } else { "" };
+        let more = if consumer.next.len() > MAX_PARTITIONS { ", …" } else { "" };
         let _ = writeln!(text, "    a consumer had read partition {}{more}", next.join(", "));
     }
 }
 
-fn of_group(text: &mut String, group: &GroupPicture, most: usize) {
+fn write_group(text: &mut String, group: &GroupSnapshot, max: usize) {
     let partitions = match &group.partitions {
         Ok(partitions) => partitions,
         Err(reason) => {
@@ -119,16 +120,16 @@ fn of_group(text: &mut String, group: &GroupPicture, most: usize) {
             return;
         }
     };
-    let lag = |of: &CommittedPicture| of.end - of.committed.unwrap_or(of.fence);
+    let lag = |of: &GroupPartition| of.end - of.committed.unwrap_or(of.fence);
     let in_all: i64 = partitions.iter().map(lag).sum();
     let _ = writeln!(text, "  group {}: lag {in_all}", group.id);
     let behind = || partitions.iter().filter(|partition| lag(partition) > 0);
-    for CommittedPicture { topic, partition, committed, end, .. } in behind().take(most) {
+    for GroupPartition { topic, partition, committed, end, .. } in behind().take(max) {
         let committed = committed.map_or("nothing".to_owned(), |committed| committed.to_string());
         let _ = writeln!(text, "    {topic} [{partition}]: committed {committed}, end {end}");
     }
-    if behind().count() > most {
-        let _ = writeln!(text, "    … and {} partitions more", behind().count() - most);
+    if behind().count() > max {
+        let _ = writeln!(text, "    … and {} more partitions", behind().count() - max);
     }
 }
 
@@ -140,16 +141,16 @@ fn age(age: Duration) -> String {
     }
 }
 
-/// Text as it is, other bytes in hex; what a terminal would act on is escaped.
+/// Shows text as it is, with escaped control characters, and other bytes in hex.
 fn preview(bytes: &[u8]) -> String {
-    /// More than any line takes.
-    const MOST: usize = 400;
+    /// Longer than any line.
+    const MAX: usize = 400;
     if bytes.is_empty() {
         return "\"\"".to_owned();
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.chars().take(MOST).map(harmless).collect(),
-        Err(_) => bytes.iter().take(MOST / 2).fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}")),
+        Ok(text) => text.chars().take(MAX).map(harmless).collect(),
+        Err(_) => bytes.iter().take(MAX / 2).fold("0x".to_owned(), |hex, byte| hex + &format!("{byte:02x}")),
     }
 }
 
