@@ -111,6 +111,7 @@
 //!
 //! # Features
 //!
+//! - `rstest` (default): the fixtures. Without it a [`Harness`] serves `#[tokio::test]`, cucumber and other runners.
 //! - `tokio` (default): rdkafka's tokio support, for users of the re-export [`rdkafka`]. The fixtures do not need it: they work
 //!   on any runtime, and without one.
 //! - `json`: `Record::json`, `PooledConsumer::recv_json`, and their variants.
@@ -123,6 +124,7 @@
 mod broker;
 mod cluster;
 mod config;
+#[cfg(feature = "rstest")]
 mod fixtures;
 mod handles;
 mod harness;
@@ -137,7 +139,8 @@ mod worker;
 pub use rdkafka;
 
 pub use crate::broker::{Capabilities, pairs};
-pub use crate::config::{FailureReport, KeepTopics};
+pub use crate::config::{FailureReport, KeepTopics, Report};
+#[cfg(feature = "rstest")]
 pub use crate::fixtures::{consumers, kafka, topic_names};
 pub use crate::handles::consumer::PooledConsumer;
 pub use crate::handles::faults::Faults;
@@ -152,7 +155,6 @@ pub use crate::model::ids::{RunId, WorkerId};
 pub use crate::model::producer_record::{Delivery, ProducerRecord};
 pub use crate::model::record::Record;
 pub use crate::model::topic::{Topic, TopicRef, TopicSpec};
-pub use crate::report::Report;
 pub use crate::report::stats::Stats;
 pub use embedded_kafka::{ApiKey as Request, ErrorCode, Fault};
 

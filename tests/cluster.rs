@@ -120,7 +120,7 @@ mod on_a_cluster {
             let asked = format!("the replication factor is {}", brokers + 1);
             refused(
                 TopicSpec::new("replicas").replication_factor(brokers + 1),
-                &[&asked, "as many as there are brokers"],
+                &[&asked, "at most the number of brokers"],
             );
             refused(TopicSpec::new("policy").config("cleanup.policy", "sometimes"), &["configurations"]);
             refused(TopicSpec::new("key").config("no.such.key", "x"), &["configurations"]);

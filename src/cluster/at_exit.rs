@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::LeftOver;
 use super::process::PROCESS;
-use crate::report::{self, Closing, Report};
+use crate::config::Report;
+use crate::report::{self, Closing};
 use crate::sync::kept::keep;
 use crate::sync::wait::Deadline;
 

@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Cluster, at_exit};
+use crate::config::Report;
 use crate::ledger;
+use crate::report;
 use crate::report::stats::Stats;
-use crate::report::{self, Report};
 use crate::sync::wait::Deadline;
 use crate::worker::exit_status;
 use crate::worker::workers::Workers;

@@ -3,77 +3,23 @@
 pub(crate) mod environment;
 mod identity;
 pub(crate) mod java;
+mod output;
 pub(crate) mod properties;
+mod state_dir;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 pub(crate) use self::identity::NextestRun;
+pub use self::output::{FailureReport, KeepTopics, Report};
 use self::properties::{Property, is_of_connection};
+pub(crate) use self::state_dir::StateDir;
 use crate::config::environment::Environment;
-use crate::ledger::StateDir;
 use crate::model::error::{Error, Result};
 use crate::model::ids::{RunId, WorkerId};
 use crate::model::name_part::{self, NamePart};
-use crate::report::Report;
-
-/// Which topics are kept when the process exits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum KeepTopics {
-    /// All topics are deleted at exit. This is the default.
-    #[default]
-    Never,
-    /// The topics of failed tests are kept, and named on stderr at exit.
-    Failed,
-    /// All topics are kept.
-    Always,
-}
-
-impl FromStr for KeepTopics {
-    type Err = ();
-
-    fn from_str(value: &str) -> Result<Self, ()> {
-        match value {
-            "never" => Ok(Self::Never),
-            "failed" => Ok(Self::Failed),
-            "always" => Ok(Self::Always),
-            _ => Err(()),
-        }
-    }
-}
-
-/// How much the failure report at the end of a failed test's output shows.
-///
-/// The failure report shows the test's topics with their fences, end offsets and last messages, its groups with their lag, and
-/// the positions of its consumers. It takes little more than a second, and costs nothing if the test passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum FailureReport {
-    /// There is no failure report.
-    Off,
-    /// The last three messages of each partition, and up to twelve partitions of each topic. This is the default.
-    #[default]
-    On,
-    /// The last fifty messages of each partition, and all partitions.
-    Long,
-}
-
-impl FromStr for FailureReport {
-    type Err = ();
-
-    fn from_str(value: &str) -> Result<Self, ()> {
-        match value {
-            "off" => Ok(Self::Off),
-            "on" => Ok(Self::On),
-            "long" => Ok(Self::Long),
-            _ => Err(()),
-        }
-    }
-}
 
 /// The settings of the builder. `None` leaves a setting to the environment.
 #[derive(Debug, Clone, Default)]
@@ -146,9 +92,9 @@ impl Config {
         let exit_deadline = duration("exit_deadline", settings.exit_deadline, milliseconds("EXIT_DEADLINE_MS")?)?;
         let variable = number("MAX_IDLE_CONSUMERS", 0..=10_000)?.map(|number| number as usize);
         let max_idle_consumers = in_range("max_idle_consumers", settings.max_idle_consumers, 0..=10_000, variable)?;
-        let keep_variable = environment.setting("KEEP_TOPICS", |value| value.parse().ok())?;
-        let report_variable = environment.setting("REPORT", |value| value.parse().ok())?;
-        let failure_report_variable = environment.setting("FAILURE_REPORT", |value| value.parse().ok())?;
+        let keep_variable = environment.setting("KEEP_TOPICS", KeepTopics::parse)?;
+        let report_variable = environment.setting("REPORT", Report::parse)?;
+        let failure_report_variable = environment.setting("FAILURE_REPORT", FailureReport::parse)?;
         let reports = [("Harness::builder().report", &settings.report), ("RSTEST_KAFKA_REPORT", &report_variable)];
         for (setting, report) in reports {
             if let Some(refusal) = report.as_ref().and_then(Report::refusal) {
@@ -409,7 +355,7 @@ mod tests {
     #[case("html:target/kafka.html", Report::Html("target/kafka.html".into()))]
     #[case("html:C:\\a b.html", Report::Html("C:\\a b.html".into()))]
     fn a_report_is_parsed(#[case] value: &str, #[case] report: Report) {
-        assert_eq!(value.parse::<Report>(), Ok(report));
+        assert_eq!(Report::parse(value), Some(report));
     }
 
     #[rstest]

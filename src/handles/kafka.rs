@@ -193,6 +193,7 @@ impl<M: Mode> Kafka<M> {
     }
 
     /// The broker itself where it is in this process, for this crate's own tests: they count its requests and slow it down.
+    #[cfg(feature = "__internal")]
     #[doc(hidden)]
     pub fn embedded(&self) -> Option<std::sync::Arc<embedded_kafka::EmbeddedKafka>> {
         self.lease.lease().choose_broker("the embedded broker").broker().as_embedded().cloned()

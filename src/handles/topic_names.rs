@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use super::mode::{Mode, Panics};
 use crate::lease::LeaseGuard;
+#[cfg(feature = "__internal")]
 use crate::model::error::Result;
 use crate::model::ids::{RunId, WorkerId};
 use crate::model::topic::Topic;
@@ -70,6 +71,7 @@ impl<M: Mode> TopicNames<M> {
     /// The name as text: nothing is asked, fenced or kept.
     ///
     /// For this crate's own benchmarks, which count what a name costs.
+    #[cfg(feature = "__internal")]
     #[doc(hidden)]
     pub fn text(&self, logical: &str) -> Result<String> {
         self.lease.lease().names().topic(logical)

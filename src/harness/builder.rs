@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Harness, LazyCluster};
+use crate::config::Report;
 use crate::config::environment::Environment;
 use crate::config::{Config, FailureReport, KeepTopics, Settings};
 use crate::model::error::Result;
 use crate::model::secret::Secret;
-use crate::report::Report;
 
 /// Configures a [`Harness`]; what it leaves out is taken from the environment, and else the default.
 ///

@@ -37,8 +37,8 @@ use self::event::Unreadable;
 pub(crate) use self::event::{Event, Header, Numbers};
 use self::file::Claim;
 pub(crate) use self::file::Ledger;
-pub(crate) use self::folder::StateDir;
 pub(crate) use self::owner::{Owner, ProcessMark, note_parent};
+use crate::config::StateDir;
 use crate::model::error::Result;
 use crate::sync::fault_point;
 

@@ -44,6 +44,18 @@ pub struct Record {
     headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+/// Two records are equal if they have the same topic, partition, offset, time, key, value and headers.
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |record: &Self| (record.partition(), record.offset(), record.message.timestamp());
+        parts(self) == parts(other)
+            && self.topic() == other.topic()
+            && (self.key(), self.payload(), &self.headers) == (other.key(), other.payload(), &other.headers)
+    }
+}
+
+impl Eq for Record {}
+
 impl Record {
     pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
         Self { message: message.detach(), headers: headers_of(message) }

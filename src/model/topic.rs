@@ -1,6 +1,7 @@
 //! The topics of a lease: their names, fences and specifications.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -89,6 +90,24 @@ impl Topic {
         self.0.fence.offset(partition)
     }
 
+    /// Returns the fence of each partition that the topic had when the lease first named it, for a service that takes offsets
+    /// instead of a group.
+    ///
+    /// ```
+    /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
+    /// # let kafka = harness.lease();
+    /// use rstest_kafka::rdkafka::{Offset, TopicPartitionList};
+    ///
+    /// let events = kafka.topic("events");
+    /// let mut assignment = TopicPartitionList::new();
+    /// for (partition, fence) in events.fences() {
+    ///     assignment.add_partition_offset(&events, partition, Offset::Offset(fence)).unwrap();
+    /// }
+    /// ```
+    pub fn fences(&self) -> impl Iterator<Item = (i32, i64)> + '_ {
+        (0..self.partitions().unwrap_or(0)).map(|partition| (partition, self.fence(partition)))
+    }
+
     /// Returns the number of partitions when the lease first named the topic, or `None` if the topic did not exist.
     pub fn partitions(&self) -> Option<i32> {
         match &self.0.fence {
@@ -131,6 +150,26 @@ impl PartialEq for Topic {
 }
 
 impl Eq for Topic {}
+
+impl Hash for Topic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+/// Compares the name on the broker.
+impl PartialEq<str> for Topic {
+    fn eq(&self, other: &str) -> bool {
+        self.name() == other
+    }
+}
+
+/// Compares the name on the broker.
+impl PartialEq<&str> for Topic {
+    fn eq(&self, other: &&str) -> bool {
+        self.name() == *other
+    }
+}
 
 /// The specification of a topic: its logical name, partitions, replication factor and configuration.
 ///
@@ -226,6 +265,18 @@ impl From<&String> for TopicSpec {
     }
 }
 
+impl From<&&str> for TopicSpec {
+    fn from(logical: &&str) -> Self {
+        Self::new(*logical)
+    }
+}
+
+impl From<&TopicSpec> for TopicSpec {
+    fn from(spec: &TopicSpec) -> Self {
+        spec.clone()
+    }
+}
+
 impl From<String> for TopicSpec {
     fn from(logical: String) -> Self {
         Self::new(logical)
@@ -256,6 +307,18 @@ impl From<Topic> for TopicRef {
 impl From<TopicSpec> for TopicRef {
     fn from(spec: TopicSpec) -> Self {
         Self::Spec(spec)
+    }
+}
+
+impl From<&TopicSpec> for TopicRef {
+    fn from(spec: &TopicSpec) -> Self {
+        Self::Spec(spec.clone())
+    }
+}
+
+impl From<&&str> for TopicRef {
+    fn from(logical: &&str) -> Self {
+        Self::Spec(logical.into())
     }
 }
 

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use super::file;
 use super::run::{Lease, Process, Topic, VERSION, micros};
 use crate::config::Config;
+use crate::config::Report;
 use crate::ledger::ProcessMark;
 use crate::report::stats::Counters;
-use crate::report::{self, Origin, Report};
+use crate::report::{self, Origin};
 use crate::sync::wait::Deadline;
 
 /// How many leases of a process, and waits of a lease, are recorded.
