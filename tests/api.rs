@@ -53,17 +53,21 @@ fn a_topic_is_compared_and_hashed(kafka: Kafka) {
 #[rstest]
 fn a_topic_is_given_in_many_ways(kafka: Kafka) {
     let spec = TopicSpec::new("events");
-    let names = ["events"];
+    let (names, owned) = (["events"], "events".to_owned());
     let topics = [
         kafka.topic("events"),
-        kafka.topic("events".to_owned()),
-        kafka.topic(&"events".to_owned()),
+        kafka.topic(owned.clone()),
+        kafka.topic(&owned),
         kafka.topic(&spec),
         kafka.topic(spec.clone()),
         names.iter().map(|name| kafka.topic(name)).next().unwrap(),
     ];
     assert!(topics.iter().all(|topic| *topic == topics[0]));
-    let consumers = [kafka.consumer(&topics[0]), kafka.consumer(&spec), kafka.consumer(&names[0])];
+    let consumers = [
+        kafka.consumer(&topics[0]),
+        kafka.consumer(&spec),
+        names.iter().map(|name| kafka.consumer(name)).next().unwrap(),
+    ];
     assert!(consumers.iter().all(|consumer| *consumer.topic() == topics[0]));
 }
 
