@@ -12,6 +12,7 @@ mod cluster_secure;
 mod failure_report;
 mod faults;
 mod group_process;
+mod report;
 mod rule_1;
 mod rule_10;
 mod rule_3;

@@ -30,12 +30,6 @@ pub fn children() -> &'static Path {
     BINARY.get_or_init(|| cargo::build("children"))
 }
 
-/// Fails a child test that was not run by its parent.
-#[track_caller]
-pub fn only_in_a_child() {
-    assert!(is_child(), "this test is a part of another one, which runs it in a process of its own");
-}
-
 pub fn is_child() -> bool {
     env::var_os(CHILD_RUN).is_some()
 }
@@ -71,29 +65,7 @@ impl Child {
 
     /// The binary of the children with these arguments of libtest's.
     pub fn with(arguments: &[&str]) -> Self {
-        Self::of(children(), arguments)
-    }
-
-    /// Runs the child tests of these names that are in this very binary.
-    pub fn of_tests(names: &[&str], threads: usize) -> Self {
-        let mut child = Self::with_arguments(&["--exact", "--include-ignored", "--nocapture"]);
-        child.command.arg(format!("--test-threads={threads}")).args(names);
-        child
-    }
-
-    /// Runs the child tests whose path has this in it.
-    pub fn of_module(path: &str, threads: usize) -> Self {
-        let mut child = Self::with_arguments(&["--include-ignored", "--nocapture"]);
-        child.command.arg(format!("--test-threads={threads}")).arg(path);
-        child
-    }
-
-    pub fn with_arguments(arguments: &[&str]) -> Self {
-        Self::of(&env::current_exe().unwrap(), arguments)
-    }
-
-    fn of(binary: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(binary);
+        let mut command = Command::new(children());
         command.args(arguments).env(CHILD_RUN, "yes").stdin(Stdio::null());
         // A runner's own settings are for this process.
         for variable in ["RUST_TEST_THREADS", "RUST_TEST_NOCAPTURE", "RUST_TEST_SHUFFLE", "RUST_BACKTRACE"] {
