@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::child::{Child, only_in_a_child, say};
+use common::child::Child;
 use common::{alone, cluster, lease};
 use rstest_kafka::{Harness, HarnessBuilder, Kafka};
 
@@ -126,7 +126,7 @@ mod on_a_cluster {
         let _alone = alone();
         let (prefix, state) = (unique("never"), tempfile::tempdir().unwrap());
         let run = |name| {
-            Child::of_tests(&[name], 1)
+            Child::tests(&[name], 1)
                 .env("RSTEST_KAFKA_BOOTSTRAP_SERVERS", cluster::servers())
                 .env("RSTEST_KAFKA_TOPIC_PREFIX", &prefix)
                 .env("RSTEST_KAFKA_GROUP_PREFIX", &prefix)
@@ -135,7 +135,7 @@ mod on_a_cluster {
                 .run()
         };
         let mut back = Back(cluster::Stoppable::all());
-        let outcome = run("child_whose_broker_stops_for_good");
+        let outcome = run("cluster_faults::broker_stops_for_good");
         back.start();
         cluster::wait_until_up();
         println!("exit without a broker: {:?}", outcome.exit_took);
@@ -143,7 +143,7 @@ mod on_a_cluster {
         let topic = outcome.once_by("topic");
         assert!(outcome.stderr.contains(&format!("rstest-kafka: {topic} is left on broker ")), "{outcome}");
         assert!(cluster::named(&prefix).contains(&topic));
-        run("child_that_does_little").exits_with(0);
+        run("cluster_faults::does_little").exits_with(0);
         cluster::assert_only(&prefix, &[], "after the next run");
     }
 
@@ -179,21 +179,4 @@ mod on_a_cluster {
         restart_with("");
         outcome.unwrap();
     }
-}
-
-#[test]
-#[ignore = "run by an_exit_without_a_broker_ends_in_time_names_what_is_left_and_the_next_run_deletes_it"]
-fn child_whose_broker_stops_for_good() {
-    only_in_a_child();
-    let kafka = Harness::from_environment().lease();
-    round_trip(&kafka, "v");
-    say("topic", kafka.topic("events"));
-    cluster::Stoppable::all().iter().for_each(cluster::Stoppable::crash);
-}
-
-#[test]
-#[ignore = "run by an_exit_without_a_broker_ends_in_time_names_what_is_left_and_the_next_run_deletes_it"]
-fn child_that_does_little() {
-    only_in_a_child();
-    round_trip(&Harness::from_environment().lease(), "v");
 }

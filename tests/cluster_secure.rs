@@ -6,13 +6,9 @@
 mod common;
 
 use std::io::Write as _;
-use std::time::{Duration, Instant};
 
-use common::child::{Child, Outcome, only_in_a_child, say};
-use common::{alone, cluster, lease};
-use rstest::rstest;
-use rstest_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rstest_kafka::{Kafka, TopicSpec};
+use common::child::{Child, Outcome};
+use common::{alone, cluster};
 
 /// A prefix that nobody else has.
 fn unique(name: &str) -> String {
@@ -31,9 +27,9 @@ fn client_file(changes: &[(&str, &str)]) -> tempfile::NamedTempFile {
     file
 }
 
-/// Runs the child below with a client file and nothing else; whatever comes of it, no password is shown.
+/// Runs the child with a client file and nothing else; whatever comes of it, no password is shown.
 fn run(prefix: &str, file: &tempfile::NamedTempFile) -> Outcome {
-    let outcome = Child::of_tests(&["child::uses_everything"], 1)
+    let outcome = Child::tests(&["cluster_secure::uses_everything"], 1)
         .env("RSTEST_KAFKA_BOOTSTRAP_SERVERS", "")
         .env("RSTEST_KAFKA_PROPERTIES", file.path())
         .env("RSTEST_KAFKA_TOPIC_PREFIX", prefix)
@@ -122,43 +118,3 @@ mod over_tls {
 
 /// Nobody's: a certificate that signs nothing here.
 const OTHER_CA: &str = include_str!("common/other-ca.pem");
-
-mod child {
-    use super::*;
-
-    #[rstest]
-    #[ignore = "run by the tests over TLS"]
-    fn uses_everything() {
-        only_in_a_child();
-        let began = Instant::now();
-        let first = rstest_kafka::Harness::builder().timeout(Duration::from_secs(10)).build();
-        let leased = first.try_lease();
-        say("first lease took", began.elapsed().as_secs_f64());
-        round_trip(leased.unwrap_or_else(|error| panic!("{error}")));
-        lease_of_the_default_harness();
-    }
-
-    fn lease_of_the_default_harness() {
-        let default = rstest_kafka::Harness::builder().build();
-        lease(&default, |kafka| drop(kafka.topic(TopicSpec::new("exclusive").exclusive())));
-    }
-
-    fn round_trip(kafka: Kafka) {
-        let events = kafka.topic(TopicSpec::new("events").partitions(3));
-        let group = kafka.group("service", [&events]);
-        let consumer = kafka.consumer(&events);
-        kafka.send(&events, "k", "over TLS");
-        say("received", consumer.recv().text());
-        consumer.assert_empty();
-        let mut config = kafka.client_config();
-        config.set("group.id", &*group).set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
-        let service: BaseConsumer = config.create().unwrap();
-        service.subscribe(&[&events]).unwrap();
-        let began = Instant::now();
-        while service.poll(Duration::from_millis(100)).is_none() {
-            assert!(began.elapsed() < Duration::from_secs(30));
-        }
-        service.commit_consumer_state(CommitMode::Sync).unwrap();
-        group.wait_until_consumed();
-    }
-}

@@ -2,27 +2,20 @@
 
 mod common;
 
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::LazyLock;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use common::child::{Child, Outcome, only_in_a_child};
+use common::child::{Child, Outcome, children};
 use common::embedded::Embedded;
-use common::foreign::send_with_header;
 use common::{alone, lease};
 use rstest::rstest;
-use rstest_kafka::{FailureReport, Harness, Kafka, PooledConsumer, ProducerRecord, TestResult, TopicSpec, kafka};
+use rstest_kafka::{FailureReport, Harness};
 
 /// How each account begins.
 const BEGINS: &str = "rstest-kafka: this test's Kafka when it failed";
 
-/// What a test would wait for a broker.
-const LONG: Duration = Duration::from_secs(60);
-
 /// Runs one child test as a user runs it, with libtest keeping its output.
 fn run(test: &str, variables: &[(&str, &str)]) -> Outcome {
-    let child = Child::with_arguments(&["--exact", "--include-ignored", "--test-threads=1", test]);
+    let child = Child::with(&["--exact", "--test-threads=1", test]);
     let child = child.env("COLUMNS", "120").env("RUST_BACKTRACE", "0");
     variables.iter().fold(child, |child, (name, value)| child.env(name, value)).run()
 }
@@ -56,7 +49,7 @@ fn masked(account: &str) -> String {
 
 #[rstest]
 fn it_shows_the_topics_the_records_the_reads_and_the_groups() {
-    let test = "child::asserts_on_much";
+    let test = "failure_report::asserts_on_much";
     let shown = account_of(&run(test, &[]), test);
     let expected = r#"rstest-kafka: this test's Kafka when it failed
   worker main, generation 0, run RUN, BROKER
@@ -84,7 +77,7 @@ fn it_shows_the_topics_the_records_the_reads_and_the_groups() {
 
 #[rstest]
 fn a_header_whose_name_is_not_utf_8_is_shown_escaped() {
-    let test = "child::gets_a_header_of_other_bytes";
+    let test = "failure_report::gets_a_header_of_other_bytes";
     let shown = account_of(&run(test, &[]), test);
     assert!(shown.contains("AGE ago  key k  \\xfftrace\\u{1b}=a1  v"), "{shown}");
 }
@@ -92,21 +85,21 @@ fn a_header_whose_name_is_not_utf_8_is_shown_escaped() {
 #[cfg(not(feature = "zstd"))]
 #[rstest]
 fn a_codec_that_the_build_lacks_is_named() {
-    let test = "child::gets_a_record_compressed_with_zstd";
+    let test = "failure_report::gets_a_record_compressed_with_zstd";
     let shown = account_of(&run(test, &[]), test);
     assert!(shown.contains("fence 0, end 1") && shown.contains("cargo feature `zstd`"), "{shown}");
 }
 
 #[rstest]
-#[case("child::panics")]
-#[case("child::returns_an_err")]
-#[case("child::drops_its_fixture_first")]
-#[case("child::moves_its_fixture_away")]
-#[case("child::is_timed_out")]
-#[case("child::is_timed_out_async")]
-#[case("child::panics_in_a_thread_that_it_joins")]
-#[case("child::panics_in_a_task")]
-#[case("child::is_marked")]
+#[case("failure_report::panics")]
+#[case("failure_report::returns_an_err")]
+#[case("failure_report::drops_its_fixture_first")]
+#[case("failure_report::moves_its_fixture_away")]
+#[case("failure_report::is_timed_out")]
+#[case("failure_report::is_timed_out_async")]
+#[case("failure_report::panics_in_a_thread_that_it_joins")]
+#[case("failure_report::panics_in_a_task")]
+#[case("failure_report::is_marked")]
 fn each_way_of_failing_is_told_once(#[case] test: &str) {
     let shown = account_of(&run(test, &[]), test);
     assert!(shown.contains(": 1 written since its fence\n    partition 0: fence 0, end 1\n"), "{shown}");
@@ -114,19 +107,19 @@ fn each_way_of_failing_is_told_once(#[case] test: &str) {
 }
 
 #[rstest]
-#[case::one_that_passes("child::passes")]
-#[case::one_that_catches_its_own_panic("child::catches_a_panic")]
-#[case::one_that_handles_its_err("child::handles_an_err")]
-#[case::one_that_is_to_panic("child::is_to_panic")]
+#[case::one_that_passes("failure_report::passes")]
+#[case::one_that_catches_its_own_panic("failure_report::catches_a_panic")]
+#[case::one_that_handles_its_err("failure_report::handles_an_err")]
+#[case::one_that_is_to_panic("failure_report::is_to_panic")]
 fn of_a_test_that_passes_nothing_is_shown(#[case] test: &str) {
     let outcome = run(test, &[]);
-    outcome.exits_with(0);
+    outcome.exits_with(0).test_was(test, "ok");
     assert!(!outcome.stdout.join("\n").contains(BEGINS) && !outcome.stderr.contains(BEGINS), "{outcome}");
 }
 
 #[rstest]
 fn it_is_off_or_longer_by_configuration() {
-    let test = "child::sends_twenty_to_each_of_twenty_partitions";
+    let test = "failure_report::sends_twenty_to_each_of_twenty_partitions";
     let lines = |value| account_of(&run(test, &[("RSTEST_KAFKA_FAILURE_REPORT", value)]), test).lines().count();
     assert!(lines("on") < 70, "{}", lines("on"));
     assert!(lines("long") > 400, "{}", lines("long"));
@@ -139,17 +132,19 @@ fn it_is_off_or_longer_by_configuration() {
 
 #[rstest]
 fn embedded_a_broker_that_does_not_answer_is_told_and_not_waited_for() {
-    let test = "child::loses_its_broker";
+    let test = "failure_report::loses_its_broker";
+    children();
     let began = Instant::now();
     let shown = account_of(&run(test, &[]), test);
     assert!(shown.contains("did not respond"), "{shown}");
-    assert!(began.elapsed() < LONG / 2, "it took {:?}", began.elapsed());
+    // Half of the child's timeout.
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
 }
 
 /// Its broker is there until the test's verdict is.
 #[rstest]
 fn embedded_the_err_of_a_test_with_a_broker_of_its_own_is_told() {
-    let test = "child::returns_an_err_on_a_broker_of_its_own";
+    let test = "failure_report::returns_an_err_on_a_broker_of_its_own";
     let shown = account_of(&run(test, &[]), test);
     assert!(shown.contains("AGE ago  key k  what was sent"), "{shown}");
 }
@@ -170,207 +165,4 @@ fn embedded_a_test_that_passes_asks_nothing_for_it() {
         [0, 1, 2, 9].map(|kind| broker.count().get(&kind).copied().unwrap_or_default())
     };
     assert_eq!(counted(FailureReport::Long), [100, 0, 0, 0]);
-}
-
-mod child {
-    use super::*;
-
-    static ACCOUNT: LazyLock<Harness> = LazyLock::new(|| Harness::builder().topic_prefix("account").build());
-
-    fn sent(kafka: &Kafka) -> PooledConsumer {
-        only_in_a_child();
-        let consumer = kafka.consumer("events");
-        kafka.send("events", "k", "what was sent");
-        consumer
-    }
-
-    #[rstest]
-    #[ignore = "run by it_shows_the_topics_the_records_the_reads_and_the_groups"]
-    fn asserts_on_much() {
-        only_in_a_child();
-        let spec = || TopicSpec::new("orders").partitions(3);
-        let before = |kafka: Kafka| {
-            let orders = kafka.topic(spec());
-            kafka.send_record(&orders, ProducerRecord::value("left").partition(1));
-        };
-        lease(&ACCOUNT, before);
-        let kafka = ACCOUNT.lease();
-        let (orders, _quiet) = (kafka.topic(spec()), kafka.topic("quiet"));
-        let consumer = kafka.consumer(&orders);
-        let group = kafka.group("billing", [&orders]);
-        let put = |partition, record: ProducerRecord| {
-            kafka.send_record(&orders, record.partition(partition));
-        };
-        for n in ["1", "2", "3"] {
-            put(1, ProducerRecord::new("k", n));
-        }
-        assert_eq!(consumer.recv_n(2).len(), 2);
-        put(1, ProducerRecord::tombstone("k"));
-        put(1, ProducerRecord::new([0xff, 0], [0xff, 0xfe]).header("trace", "a1").null_header("span"));
-        put(2, ProducerRecord::new("", ""));
-        put(2, ProducerRecord::new("k", "\x1b[2Jgone\r\n"));
-        put(2, ProducerRecord::value("x".repeat(1_000)));
-        assert_eq!(group.lag(), 0);
-    }
-
-    #[rstest]
-    #[ignore = "run by a_header_whose_name_is_not_utf_8_is_shown_escaped"]
-    fn gets_a_header_of_other_bytes() {
-        only_in_a_child();
-        let kafka = ACCOUNT.lease();
-        send_with_header(&kafka, &kafka.topic("events"), b"\xfftrace\x1b");
-        panic!("as it must");
-    }
-
-    #[cfg(not(feature = "zstd"))]
-    #[rstest]
-    #[ignore = "run by a_codec_that_the_build_lacks_is_named"]
-    fn gets_a_record_compressed_with_zstd() {
-        only_in_a_child();
-        let kafka = ACCOUNT.lease();
-        common::foreign::send_zstd(&kafka, &kafka.topic("events"));
-        panic!("as it must");
-    }
-
-    #[rstest]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    fn panics(kafka: Kafka) {
-        let _consumer = sent(&kafka);
-        panic!("as it must");
-    }
-
-    #[rstest]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    fn returns_an_err(kafka: Kafka) -> TestResult {
-        let _: u32 = sent(&kafka).recv().text().parse()?;
-        Ok(())
-    }
-
-    #[rstest]
-    #[ignore = "run by embedded_the_err_of_a_test_with_a_broker_of_its_own_is_told"]
-    fn returns_an_err_on_a_broker_of_its_own() -> TestResult {
-        only_in_a_child();
-        let harness = Harness::builder().topic_prefix("own").embedded_brokers(1).build();
-        let kafka = harness.lease();
-        let _faults = kafka.faults();
-        let _: u32 = sent(&kafka).recv().text().parse()?;
-        Ok(())
-    }
-
-    #[rstest]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    fn drops_its_fixture_first(kafka: Kafka) {
-        drop(sent(&kafka));
-        drop(kafka);
-        panic!("as it must");
-    }
-
-    #[rstest]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    fn moves_its_fixture_away(kafka: Kafka) {
-        let moved = thread::spawn(move || {
-            let consumer = sent(&kafka);
-            (kafka, consumer)
-        });
-        std::mem::forget(moved.join().unwrap());
-        panic!("as it must");
-    }
-
-    #[rstest]
-    #[timeout(Duration::from_millis(500))]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    fn is_timed_out(kafka: Kafka) {
-        let _consumer = sent(&kafka);
-        loop {
-            thread::park();
-        }
-    }
-
-    #[rstest]
-    #[timeout(Duration::from_millis(500))]
-    #[tokio::test]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    async fn is_timed_out_async(kafka: Kafka) {
-        let _consumer = sent(&kafka);
-        std::future::pending::<()>().await;
-    }
-
-    #[rstest]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    fn panics_in_a_thread_that_it_joins(kafka: Kafka) {
-        let _consumer = sent(&kafka);
-        thread::spawn(|| panic!("as it must")).join().unwrap();
-    }
-
-    #[rstest]
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    async fn panics_in_a_task(kafka: Kafka) {
-        let _consumer = sent(&kafka);
-        tokio::spawn(async { panic!("as it must") }).await.unwrap();
-    }
-
-    #[rstest]
-    #[ignore = "run by each_way_of_failing_is_told_once"]
-    fn is_marked(kafka: Kafka) {
-        let _consumer = sent(&kafka);
-        kafka.mark_failed();
-        drop(_consumer);
-        drop(kafka);
-        // So that libtest shows what it has kept; the account stands there by then.
-        panic!("as it must");
-    }
-
-    #[rstest]
-    #[ignore = "run by of_a_test_that_passes_nothing_is_shown"]
-    fn passes(kafka: Kafka) {
-        let _consumer = sent(&kafka);
-    }
-
-    #[rstest]
-    #[ignore = "run by of_a_test_that_passes_nothing_is_shown"]
-    fn catches_a_panic(kafka: Kafka) {
-        let consumer = sent(&kafka);
-        panic::catch_unwind(AssertUnwindSafe(|| panic!("as it must"))).unwrap_err();
-        assert_eq!(consumer.recv().text(), "what was sent");
-    }
-
-    #[rstest]
-    #[ignore = "run by of_a_test_that_passes_nothing_is_shown"]
-    fn handles_an_err(kafka: Kafka) -> TestResult {
-        let parsed = || -> TestResult<u32> { Ok(sent(&kafka).recv().text().parse()?) };
-        println!("{:?}", parsed().unwrap_err());
-        Ok(())
-    }
-
-    #[rstest]
-    #[should_panic(expected = "as it must")]
-    #[ignore = "run by of_a_test_that_passes_nothing_is_shown"]
-    fn is_to_panic(kafka: Kafka) {
-        let _consumer = sent(&kafka);
-        panic!("as it must");
-    }
-
-    #[rstest]
-    #[ignore = "run by it_is_off_or_longer_by_configuration"]
-    fn sends_twenty_to_each_of_twenty_partitions(kafka: Kafka) {
-        only_in_a_child();
-        let wide = kafka.topic(TopicSpec::new("wide").partitions(20));
-        for partition in 0..20 {
-            kafka.send_all(&wide, (0..20).map(|n| (format!("{partition}-{n}"), "v")));
-        }
-        panic!("as it must");
-    }
-
-    #[rstest]
-    #[ignore = "run by embedded_a_broker_that_does_not_answer_is_told_and_not_waited_for"]
-    fn loses_its_broker() {
-        only_in_a_child();
-        let lost = Harness::builder().topic_prefix("lost").embedded_brokers(1).timeout(LONG);
-        let harness = lost.exit_deadline(Duration::from_secs(1)).build();
-        let kafka = harness.lease();
-        let _consumer = sent(&kafka);
-        Embedded::of(&kafka).take_down(1);
-        panic!("as it must");
-    }
 }

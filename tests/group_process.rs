@@ -5,17 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::child::{Child, Running, is_to_end, only_in_a_child, say};
+use common::child::{Child, Running};
 use common::{put, thread_of_a_test};
 use rstest::rstest;
-use rstest_kafka::rdkafka::ClientConfig;
-use rstest_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rstest_kafka::rdkafka::message::Message;
 use rstest_kafka::{Group, Harness, Kafka, Topic, TopicSpec};
-
-/// What the child is to do: its client's properties and its topic, a line each.
-const CONFIG: &str = "SERVICE_CONFIG";
-const TOPIC: &str = "SERVICE_TOPIC";
 
 fn start(kafka: &Kafka, group: &Group, topic: &Topic, reset: &str, protocol: &str) -> Running {
     let mut config = kafka.client_config();
@@ -25,32 +18,14 @@ fn start(kafka: &Kafka, group: &Group, topic: &Topic, reset: &str, protocol: &st
         .set("group.protocol", protocol)
         .set("enable.auto.commit", "false");
     let lines: Vec<String> = config.config_map().iter().map(|(key, value)| format!("{key}={value}")).collect();
-    Child::of_tests(&["child_service"], 1).env(CONFIG, lines.join("\n")).env(TOPIC, topic.name()).start_until_ended()
+    let child = Child::tests(&["group_process::service"], 1);
+    child.env("SERVICE_CONFIG", lines.join("\n")).env("SERVICE_TOPIC", topic.name()).start_until_ended()
 }
 
 fn seen(service: Running) -> Vec<String> {
     let outcome = service.end();
     outcome.exits_with(0);
     outcome.said_by("service")
-}
-
-#[test]
-#[ignore = "run by a_service_in_another_process_sees_exactly_the_tests_messages"]
-fn child_service() {
-    only_in_a_child();
-    let mut config = ClientConfig::new();
-    for line in std::env::var(CONFIG).unwrap().lines() {
-        let (key, value) = line.split_once('=').unwrap();
-        config.set(key, value);
-    }
-    let consumer: BaseConsumer = config.create().unwrap();
-    consumer.subscribe(&[&std::env::var(TOPIC).unwrap()]).unwrap();
-    while !is_to_end() {
-        let Some(Ok(message)) = consumer.poll(Duration::from_millis(20)) else { continue };
-        let value = String::from_utf8(message.payload().unwrap_or_default().to_vec()).unwrap();
-        consumer.commit_message(&message, CommitMode::Sync).unwrap();
-        say("service", value);
-    }
 }
 
 fn put_each(kafka: &Kafka, topic: &Topic, text: &str) {

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::cluster;
+use common::{cargo, cluster};
 
 const SLOTS: usize = 8;
 /// Logical topics of each test.
@@ -66,6 +66,9 @@ impl Crate {
     /// Written anew only where it has changed, so that it is built once.
     fn new(prefix: &str) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
+        let has_nextest =
+            cargo::command().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
+        assert!(has_nextest, "this test needs cargo-nextest: cargo install cargo-nextest --locked");
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nextest-crate");
         let root = env!("CARGO_MANIFEST_DIR");
@@ -76,9 +79,10 @@ impl Crate {
                 std::fs::write(path, text).unwrap();
             }
         };
+        // With the profile of this workspace, so that librdkafka is not compiled again.
         let manifest = format!(
             "[package]\nname = \"nextest-crate\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\nrstest = \
-             \"0.28\"\nrstest-kafka = {{ path = {root:?} }}\n\n[workspace]\n"
+             \"0.28\"\nrstest-kafka = {{ path = {root:?} }}\n\n[profile.dev]\ndebug = \"line-tables-only\"\n\n[workspace]\n"
         );
         write("Cargo.toml", &manifest);
         write("src/lib.rs", "");
@@ -114,25 +118,15 @@ impl Crate {
     }
 
     fn command(&self, servers: &str) -> Command {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy().into_owned();
-            // Of whoever runs us: the inner run has its own.
-            if name.starts_with("NEXTEST") || name.starts_with("RSTEST_KAFKA_") || name.starts_with("CARGO_PKG") {
-                command.env_remove(name);
-            }
-        }
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let mut command = cargo::command();
         command
             .arg("nextest")
             .current_dir(&self.path)
-            .env("CARGO_TARGET_DIR", target)
             .env("PROBE", self.probe.path())
             .env("RSTEST_KAFKA_STATE_DIR", self.state.path())
             .env("RSTEST_KAFKA_TOPIC_PREFIX", &self.prefix)
             .env("RSTEST_KAFKA_GROUP_PREFIX", &self.prefix)
-            .env("RSTEST_KAFKA_BOOTSTRAP_SERVERS", servers)
-            .stdin(Stdio::null());
+            .env("RSTEST_KAFKA_BOOTSTRAP_SERVERS", servers);
         command
     }
 
@@ -140,7 +134,7 @@ impl Crate {
         let mut command = self.command(servers);
         let output = command.args(["run", "--offline"]).args(arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
-        assert!(text.contains("Starting"), "is cargo-nextest installed, and does the crate build?\n{text}");
+        assert!(text.contains("Starting"), "does the crate build?\n{text}");
         output
     }
 

@@ -2,9 +2,8 @@
 
 mod common;
 
-use common::child::{Child, Outcome, only_in_a_child};
+use common::child::{Child, Outcome};
 use rstest::rstest;
-use rstest_kafka::{Harness, Kafka, TopicSpec, kafka};
 
 const REPORT: &str = "RSTEST_KAFKA_REPORT";
 
@@ -34,7 +33,7 @@ fn masked(line: &str) -> String {
 
 #[rstest]
 fn the_summary_shows_what_was_created_and_what_was_reused() {
-    let outcome = embedded(Child::of_module("child_reuses::", 1));
+    let outcome = embedded(Child::module("report::reuses::", 1));
     let outcome = outcome.env(REPORT, "summary").env("RSTEST_KAFKA_FAILURE_REPORT", "off").run();
     outcome.exits_with(101).stdout_is_libtests();
     let expected = [
@@ -50,33 +49,23 @@ fn the_summary_shows_what_was_created_and_what_was_reused() {
 #[rstest]
 fn without_being_asked_nothing_is_said() {
     for report in ["", "off"] {
-        let outcome = Child::of_tests(&["child_reuses::a_creates"], 1).env(REPORT, report).run();
+        let outcome = Child::tests(&["report::reuses::a_creates"], 1).env(REPORT, report).run();
         assert_eq!(outcome.exits_with(0).stderr, "", "{outcome}");
     }
 }
 
 #[rstest]
 fn harnesses_that_are_gone_count_too() {
-    let outcome = Child::of_tests(&["child_has_two_harnesses"], 1).env(REPORT, "summary").run();
+    let outcome = Child::tests(&["report::has_two_harnesses"], 1).env(REPORT, "summary").run();
     let said = summary(outcome.exits_with(0));
     assert_eq!(said[0], "rstest-kafka: 3 tests on 1 worker: 0 failed, 0 new generations", "{outcome}");
     assert_eq!(said.len(), 5, "one summary for all: {outcome}");
 }
 
 #[rstest]
-#[ignore = "the other process of a test above"]
-fn child_has_two_harnesses(kafka: Kafka) {
-    only_in_a_child();
-    for prefix in ["one", "two"] {
-        Harness::builder().topic_prefix(prefix).build().lease().topic("events");
-    }
-    kafka.topic("events");
-}
-
-#[rstest]
 fn a_value_that_is_not_taken_is_named() {
     for value in ["html", "html:", "HTML:a", "yes"] {
-        let outcome = Child::of_tests(&["child_reuses::a_creates"], 1).env(REPORT, value).run();
+        let outcome = Child::tests(&["report::reuses::a_creates"], 1).env(REPORT, value).run();
         outcome.exits_with(101);
         let says =
             format!("RSTEST_KAFKA_REPORT is {value:?}: it takes off, summary, or html: and the path of an HTML report");
@@ -89,7 +78,7 @@ fn a_value_that_is_not_taken_is_named() {
 #[rstest]
 fn an_html_report_takes_the_feature() {
     let folder = tempfile::tempdir().unwrap();
-    let child = Child::of_tests(&["child_reuses::a_creates"], 1).env(REPORT, "html:kafka.html");
+    let child = Child::tests(&["report::reuses::a_creates"], 1).env(REPORT, "html:kafka.html");
     let outcome = child.in_folder(folder.path()).run();
     outcome.exits_with(101);
     assert!(
@@ -102,57 +91,7 @@ fn an_html_report_takes_the_feature() {
 /// The secret is one of the configuration of a harness that works.
 #[rstest]
 fn the_summary_has_no_secret() {
-    let outcome = Child::of_tests(&["child_has_a_secret"], 1).env(REPORT, "summary").run();
+    let outcome = Child::tests(&["report::has_a_secret"], 1).env(REPORT, "summary").run();
     let said = outcome.exits_with(0).to_string();
     assert!(said.contains("2 tests on") && !said.contains("hunter2"), "{said}");
-}
-
-#[rstest]
-#[ignore = "the other process of a test above"]
-fn child_has_a_secret() {
-    only_in_a_child();
-    let embedded = Harness::builder().embedded_brokers(1).build();
-    let kafka = embedded.lease();
-    // The same broker as a cluster, which takes properties; it has no admin calls to make a topic with.
-    let secret = Harness::builder().bootstrap_servers(kafka.bootstrap_servers()).property("sasl.password", "hunter2");
-    drop(secret.build().lease());
-}
-
-/// One after another on one worker; the second fails.
-mod child_reuses {
-    use super::*;
-
-    fn plays(kafka: &Kafka) {
-        only_in_a_child();
-        let consumer = kafka.consumer("events");
-        kafka.send("events", "key", "value");
-        consumer.recv();
-    }
-
-    #[rstest]
-    #[ignore = "the other process of a test above"]
-    fn a_creates(kafka: Kafka) {
-        plays(&kafka);
-        kafka.topic(TopicSpec::new("scratch").exclusive());
-    }
-
-    #[rstest]
-    #[ignore = "the other process of a test above"]
-    fn b_reuses_and_fails(kafka: Kafka) {
-        plays(&kafka);
-        panic!("as it must");
-    }
-
-    #[rstest]
-    #[ignore = "the other process of a test above"]
-    fn c_creates_again(kafka: Kafka) {
-        plays(&kafka);
-    }
-
-    #[rstest]
-    #[ignore = "the other process of a test above"]
-    fn d_reuses(kafka: Kafka) {
-        plays(&kafka);
-        kafka.send("events", "key", "left");
-    }
 }

@@ -7,15 +7,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::panic;
-use std::process::Command;
 use std::time::Duration;
 
+use common::child::Child;
 use rstest::rstest;
 use rstest_kafka::{Harness, HarnessBuilder};
 
 const SECRET: &str = "hunter2-Tr0ub4dor";
-/// Names the case that a child of this test process plays.
-const CHILD: &str = "SECRETS_CHILD";
 
 fn builder() -> HarnessBuilder {
     Harness::builder().topic_prefix("secrets").timeout(Duration::from_millis(300))
@@ -129,33 +127,15 @@ fn a_secret_is_kept_by_a_harness_that_works() {
     }
 }
 
-/// What the child plays: a real test run, with all that it may write.
-#[test]
-#[ignore = "played by a child process"]
-fn child() {
-    let case = std::env::var(CHILD).expect("this is a part of another test, which starts it");
-    let harness = match case.as_str() {
-        "environment" => builder().build(),
-        _ => builder()
-            .bootstrap_servers(unreachable())
-            .property("sasl.password", SECRET)
-            .property("debug", "all")
-            .build(),
-    };
-    eprintln!("{harness:?}");
-    drop(harness.lease());
-}
-
 #[rstest]
 #[case::builder("builder", &[])]
 #[case::misspelt_variable("environment", &[("RSTEST_KAFKA_SASL_PASSWORD", SECRET)])]
 #[case::misspelt_properties("environment", &[("RSTEST_KAFKA_PROPERTY", "sasl.password=hunter2-Tr0ub4dor")])]
 #[case::report("builder", &[("RSTEST_KAFKA_REPORT", "summary"), ("RUST_BACKTRACE", "1"), ("RUST_LOG", "trace")])]
 fn nothing_that_a_test_run_writes_has_a_secret(#[case] case: &str, #[case] variables: &[(&str, &str)]) {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "child", "--ignored", "--nocapture"]).env(CHILD, case);
-    let output = child.envs(variables.iter().copied()).output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(!output.status.success() && said.contains("panicked at"), "it should have failed: {said}");
+    let child = Child::tests(&["rule_10::fails"], 1).env("CASE", case).env("SECRET", SECRET);
+    let outcome = variables.iter().fold(child, |child, (name, value)| child.env(name, value)).run();
+    let said = outcome.to_string();
+    assert!(!outcome.status.success() && said.contains("panicked at"), "it should have failed: {said}");
     assert_kept(&said);
 }

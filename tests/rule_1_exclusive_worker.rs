@@ -3,10 +3,9 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::mem;
 use std::thread;
 
-use common::child::{Child, only_in_a_child, say};
+use common::child::Child;
 use common::{lease, thread_of_a_test};
 use rstest::rstest;
 use rstest_kafka::{Consumers, Harness, Kafka, TopicNames, consumers, kafka, topic_names};
@@ -16,7 +15,7 @@ use rstest_kafka::{Consumers, Harness, Kafka, TopicNames, consumers, kafka, topi
 #[case::two(2)]
 #[case::sixteen(16)]
 fn as_many_lanes_as_tests_that_run_at_once(#[case] threads: usize) {
-    let outcome = Child::of_module("child_fills_all_lanes::", threads).env("AT_ONCE", threads.to_string()).run();
+    let outcome = Child::module("rule_1::fills_all_lanes::", threads).env("AT_ONCE", threads.to_string()).run();
     outcome.exits_with(0);
     let workers: Vec<String> = outcome.said_by("worker");
     assert_eq!(workers.len(), 32, "{outcome}");
@@ -31,8 +30,8 @@ fn as_many_lanes_as_tests_that_run_at_once(#[case] threads: usize) {
 
 #[rstest]
 fn a_test_that_hangs_past_its_timeout_keeps_its_lane() {
-    let outcome = Child::of_module("child_hangs::", 1).run();
-    outcome.exits_with(101).test_was("child_hangs::a_hangs", "FAILED").test_was("child_hangs::c_later", "ok");
+    let outcome = Child::module("rule_1::hangs::", 1).run();
+    outcome.exits_with(101).test_was("rule_1::hangs::a_hangs", "FAILED").test_was("rule_1::hangs::c_later", "ok");
     let hung = outcome.once_by("hangs");
     let (next, later) = (outcome.once_by("next"), outcome.once_by("later"));
     assert_ne!(next, hung, "{outcome}");
@@ -45,7 +44,7 @@ fn a_test_that_hangs_past_its_timeout_keeps_its_lane() {
 #[case::consumers("consumers")]
 #[case::a_consumer_of_the_pool("pooled")]
 fn a_test_that_leaks_a_fixture_keeps_its_lane(#[case] leaked: &str) {
-    let outcome = Child::of_module("child_leaks::", 1).env("LEAKED", leaked).run();
+    let outcome = Child::module("rule_1::leaks::", 1).env("LEAKED", leaked).run();
     outcome.exits_with(0);
     assert_ne!(outcome.once_by("leaks"), outcome.once_by("next"), "{outcome}");
 }
@@ -135,95 +134,4 @@ fn a_fixture_that_was_moved_to_another_thread_keeps_its_lane(kafka: Kafka) {
     }
     drop(hold);
     elsewhere.join().unwrap();
-}
-
-mod child_fills_all_lanes {
-    use super::*;
-    use std::sync::{Barrier, LazyLock, Mutex};
-
-    static AT_ONCE: LazyLock<usize> = LazyLock::new(|| std::env::var("AT_ONCE").unwrap().parse().unwrap());
-    static BARRIER: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(*AT_ONCE));
-    static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-    /// Held until the end of the test, after its lease.
-    struct Held(String);
-
-    impl Drop for Held {
-        fn drop(&mut self) {
-            HELD.lock().unwrap().remove(&self.0);
-        }
-    }
-
-    #[rstest]
-    #[ignore = "run by as_many_lanes_as_tests_that_run_at_once"]
-    fn holds_one(#[values(0, 1, 2, 3, 4, 5, 6, 7)] _a: u8, #[values(0, 1, 2, 3)] _b: u8) {
-        only_in_a_child();
-        let kafka = Harness::from_environment().lease();
-        let worker = kafka.worker_id().to_string();
-        assert!(HELD.lock().unwrap().insert(worker.clone()), "{worker} is another running test's");
-        let held = Held(worker.clone());
-        // Now all that run at once hold one: their number divides that of the tests.
-        BARRIER.wait();
-        assert_eq!(HELD.lock().unwrap().len(), *AT_ONCE);
-        say("worker", &worker);
-        say("lanes", kafka.stats().lanes);
-        BARRIER.wait();
-        drop(held);
-        drop(kafka);
-    }
-}
-
-mod child_hangs {
-    use super::*;
-    use std::time::Duration;
-
-    #[rstest]
-    #[ignore = "run by a_test_that_hangs_past_its_timeout_keeps_its_lane"]
-    #[timeout(Duration::from_millis(50))]
-    fn a_hangs(kafka: Kafka) {
-        only_in_a_child();
-        say("hangs", kafka.worker_id());
-        loop {
-            thread::park();
-        }
-    }
-
-    #[rstest]
-    #[ignore = "run by a_test_that_hangs_past_its_timeout_keeps_its_lane"]
-    fn b_next(kafka: Kafka) {
-        only_in_a_child();
-        say("next", kafka.worker_id());
-    }
-
-    #[rstest]
-    #[ignore = "run by a_test_that_hangs_past_its_timeout_keeps_its_lane"]
-    fn c_later(kafka: Kafka) {
-        only_in_a_child();
-        say("later", kafka.worker_id());
-    }
-}
-
-mod child_leaks {
-    use super::*;
-
-    #[rstest]
-    #[ignore = "run by a_test_that_leaks_a_fixture_keeps_its_lane"]
-    fn a_leaks(kafka: Kafka) {
-        only_in_a_child();
-        say("leaks", kafka.worker_id());
-        match std::env::var("LEAKED").as_deref() {
-            Ok("kafka") => mem::forget(kafka),
-            Ok("topic_names") => mem::forget(kafka.topic_names()),
-            Ok("consumers") => mem::forget(kafka.consumers()),
-            Ok("pooled") => mem::forget(kafka.consumer("events")),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[rstest]
-    #[ignore = "run by a_test_that_leaks_a_fixture_keeps_its_lane"]
-    fn b_next(kafka: Kafka) {
-        only_in_a_child();
-        say("next", kafka.worker_id());
-    }
 }

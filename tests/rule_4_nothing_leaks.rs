@@ -4,49 +4,20 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{cluster, lease};
-use rstest_kafka::{Harness, TopicSpec};
+use common::child::{CHILD_RUN, children};
+use common::cluster;
+use rstest_kafka::Harness;
 
-const CHILD: &str = "a_run_that_may_be_killed";
-
-/// A run with what tests do: shared and exclusive topics, named ones, consumers, groups, a failure.
-#[test]
-#[ignore = "the run that the other tests of this file start and kill"]
-fn a_run_that_may_be_killed() {
-    assert!(std::env::var_os("KILL_CHILD").is_some(), "this is a part of other tests, which start it");
-    if let Some(begun) = std::env::var_os("BEGUN_AS_AN_ORPHAN_TO_BE") {
-        // Its parent ends itself once it knows that this process runs.
-        std::fs::write(begun, "").unwrap();
-        let (parent, late) = (parent_id(), Instant::now() + Duration::from_secs(20));
-        while parent_id() == parent && parent > 1 {
-            assert!(Instant::now() < late, "the parent did not end");
-        }
-    }
-    let harness = Harness::builder().build();
-    for n in 0..6 {
-        lease(&harness, |kafka| {
-            let events = kafka.topic("events");
-            let consumer = kafka.consumer(&events);
-            kafka.send(&events, "k", "v");
-            assert_eq!(consumer.recv().text(), "v");
-            let own = kafka.topic(TopicSpec::new("own").exclusive());
-            let group = kafka.group("service", [&events, &own]);
-            assert_eq!(group.lag(), 1, "the fence is before what was sent");
-            if n % 3 == 2 {
-                kafka.mark_failed();
-            }
-        });
-    }
-}
+/// The run that is killed, with what tests do.
+const CHILD: &str = "rule_4::a_run_that_may_be_killed";
 
 /// Starts the run, with names that nobody else has.
 fn start(prefix: &str, state: &Path, extra: &[(&str, &str)]) -> Child {
-    start_by(Command::new(std::env::current_exe().unwrap()), prefix, state, extra)
+    start_by(Command::new(children()), prefix, state, extra)
 }
 
 fn start_by(mut command: Command, prefix: &str, state: &Path, extra: &[(&str, &str)]) -> Child {
@@ -57,8 +28,8 @@ fn start_by(mut command: Command, prefix: &str, state: &Path, extra: &[(&str, &s
         }
     }
     command
-        .args(["--exact", CHILD, "--ignored", "--nocapture", "--test-threads=1"])
-        .env("KILL_CHILD", "1")
+        .args(["--exact", CHILD, "--nocapture", "--test-threads=1"])
+        .env(CHILD_RUN, "yes")
         .env("RSTEST_KAFKA_BOOTSTRAP_SERVERS", cluster::servers())
         .env("RSTEST_KAFKA_TOPIC_PREFIX", prefix)
         .env("RSTEST_KAFKA_GROUP_PREFIX", prefix)
@@ -101,6 +72,7 @@ fn prefix(name: &str) -> String {
 /// How long an undisturbed run takes; it leaves nothing.
 fn undisturbed(name: &str) -> Duration {
     let (state, prefix) = (tempfile::tempdir().unwrap(), prefix(name));
+    children();
     let clock = Instant::now();
     next_run(&prefix, state.path());
     let took = clock.elapsed();
@@ -237,7 +209,7 @@ fn a_slots_process_whose_runner_was_killed_before_its_first_lease_is_swept() {
     let begun = state.path().join("begun");
     let mut runner = Command::new("sh");
     let until_begun = r#""$0" "$@" & until [ -e "$BEGUN_AS_AN_ORPHAN_TO_BE" ]; do sleep 0.01; done; kill -KILL $$"#;
-    runner.args(["-c", until_begun]).arg(std::env::current_exe().unwrap());
+    runner.args(["-c", until_begun]).arg(children());
     let slot = [
         ("NEXTEST_RUN_ID", run.as_str()),
         ("NEXTEST_TEST_GLOBAL_SLOT", "1"),

@@ -8,24 +8,11 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use common::{cluster, lease};
+use common::child::{CHILD_RUN, children};
+use common::cluster;
 use rstest_kafka::{Harness, Swept};
 
-/// Makes a topic and a group, says so, and stays until its stdin ends.
-#[test]
-#[ignore = "the run that the other tests of this file start"]
-fn a_run_that_waits() {
-    assert!(std::env::var_os("WAITING_CHILD").is_some(), "this is a part of other tests, which start it");
-    let harness = Harness::builder().build();
-    lease(&harness, |kafka| {
-        let events = kafka.topic("events");
-        let _group = kafka.group("service", [&events]);
-        println!("made {events}");
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).unwrap();
-    });
-}
-
+/// A run that has made a topic and a group, and waits.
 struct Run {
     child: Child,
     topic: String,
@@ -35,7 +22,7 @@ struct Run {
 
 impl Run {
     fn start(prefix: &str, state: &Path) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = Command::new(children());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if name.starts_with("NEXTEST") || name.starts_with("RSTEST_KAFKA_") {
@@ -43,8 +30,8 @@ impl Run {
             }
         }
         let mut child = command
-            .args(["--exact", "a_run_that_waits", "--ignored", "--nocapture"])
-            .env("WAITING_CHILD", "1")
+            .args(["--exact", "rule_5::a_run_that_waits", "--nocapture"])
+            .env(CHILD_RUN, "yes")
             .env("RSTEST_KAFKA_BOOTSTRAP_SERVERS", cluster::servers())
             .env("RSTEST_KAFKA_TOPIC_PREFIX", prefix)
             .env("RSTEST_KAFKA_GROUP_PREFIX", prefix)
@@ -180,9 +167,9 @@ fn a_state_folder_that_cannot_be_used_is_named_before_a_topic_is_made() {
 fn a_full_disk_is_named_before_a_topic_is_made_and_leaves_a_whole_file() {
     let (state, prefix) = (tempfile::tempdir().unwrap(), prefix("full"));
     // No file may grow beyond 512 bytes: room for the header and a little more.
-    let script = r#"trap '' XFSZ; ulimit -f 1; exec "$0" --exact a_run_whose_disk_is_full --ignored --nocapture"#;
+    let script = r#"trap '' XFSZ; ulimit -f 1; exec "$0" --exact rule_5::a_run_whose_disk_is_full --nocapture"#;
     let mut command = Command::new("sh");
-    command.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
+    command.arg("-c").arg(script).arg(children());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("NEXTEST") || name.starts_with("RSTEST_KAFKA_") {
@@ -190,6 +177,7 @@ fn a_full_disk_is_named_before_a_topic_is_made_and_leaves_a_whole_file() {
         }
     }
     command
+        .env(CHILD_RUN, "yes")
         .env("FULL_DISK", state.path())
         .env("RSTEST_KAFKA_BOOTSTRAP_SERVERS", cluster::servers())
         .env("RSTEST_KAFKA_TOPIC_PREFIX", &prefix)
@@ -198,16 +186,4 @@ fn a_full_disk_is_named_before_a_topic_is_made_and_leaves_a_whole_file() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     cluster::assert_only(&prefix, &[], "all that was made is deleted");
     assert!(sweep(state.path()).set_aside.is_empty(), "half a line was taken back");
-}
-
-#[test]
-#[ignore = "the run that another test of this file starts"]
-fn a_run_whose_disk_is_full() {
-    let state = std::env::var_os("FULL_DISK").expect("this is a part of another test, which starts it");
-    let harness = Harness::builder().build();
-    lease(&harness, |kafka| {
-        let refused = (0..20).find_map(|n| kafka.checked().topic(format!("topic-{n}")).err());
-        let message = refused.expect("20 topics do not fit").to_string();
-        assert!(message.contains(&*state.to_string_lossy()), "{message}");
-    });
 }

@@ -13,21 +13,23 @@ use common::*;
 use embedded_kafka::EmbeddedKafka;
 use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
 
-/// Runs a test of this file alone, in a process of its own, by a shell that sets something up before.
-fn alone(test: &str, setup: &str) {
-    let script = format!("{setup} exec \"$0\" --exact {test} --include-ignored --nocapture");
+/// Runs the body of a test alone, in a process of its own, by a shell that sets something up before: the test of this name calls
+/// this in both processes.
+fn alone(test: &str, setup: &str, body: fn()) {
+    const ALONE: &str = "LIFECYCLE_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let script = format!("{setup} exec \"$0\" --exact {test} --nocapture");
     let output = Command::new("sh")
         .args(["-c", &script])
         .arg(std::env::current_exe().unwrap())
+        .env(ALONE, "yes")
         .env("RUST_BACKTRACE", "0")
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains(" 1 passed"), "{stdout}\n{stderr}");
 }
 
 /// The threads and the descriptors of this process, and its memory in KiB.
@@ -42,11 +44,9 @@ fn usage() -> (usize, usize, usize) {
 #[test]
 #[cfg(target_os = "linux")]
 fn nothing_is_left_after_a_thousand_brokers() {
-    alone("starts_and_stops", "");
+    alone("nothing_is_left_after_a_thousand_brokers", "", starts_and_stops);
 }
 
-#[test]
-#[ignore = "looks at the whole process; `nothing_is_left_after_a_thousand_brokers` runs it"]
 fn starts_and_stops() {
     let round = |brokers| {
         let kafka = EmbeddedKafka::builder().brokers(brokers).start().unwrap();
@@ -80,11 +80,9 @@ fn a_broker_sleeps_while_nobody_asks_for_anything() {
 #[test]
 #[cfg(unix)]
 fn a_broker_without_a_descriptor_left_serves_on_and_does_not_spin() {
-    alone("runs_out_of_descriptors", "ulimit -n 64 &&");
+    alone("a_broker_without_a_descriptor_left_serves_on_and_does_not_spin", "ulimit -n 64 &&", runs_out_of_descriptors);
 }
 
-#[test]
-#[ignore = "needs a process with few descriptors; `a_broker_without_a_descriptor_left_serves_on_and_does_not_spin` runs it"]
 fn runs_out_of_descriptors() {
     let kafka = EmbeddedKafka::start().unwrap();
     let mut first = Raw::connect(kafka.bootstrap_servers());
@@ -108,11 +106,9 @@ fn runs_out_of_descriptors() {
 
 #[test]
 fn a_broker_that_is_never_dropped_does_not_keep_the_process() {
-    alone("is_never_dropped", "");
+    alone("a_broker_that_is_never_dropped_does_not_keep_the_process", "", is_never_dropped);
 }
 
-#[test]
-#[ignore = "`a_broker_that_is_never_dropped_does_not_keep_the_process` runs it"]
 fn is_never_dropped() {
     let kafka = EmbeddedKafka::start().unwrap();
     Raw::connect(kafka.bootstrap_servers()).call(&ApiVersionsRequest::default(), 0);

@@ -1,19 +1,22 @@
-//! Tests of this very binary run in a process of their own, to read what they did: the lines they `say`, what libtest
-//! printed, how it ended and when.
+//! Children: tests that other tests run in a process of their own, to read what they did: the lines they `say`, what
+//! libtest printed, how it ended and when.
 //!
-//! A child test is `#[ignore]`d and begins with [`only_in_a_child`], so that it never passes where nobody reads it.
+//! They are the test target `children`, which `cargo test` leaves out. The first test of a process that needs a child has
+//! cargo build them.
 
 use std::env;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cargo;
+
 /// Set for a child; what it is set to is the test's own business.
-const CHILD_RUN: &str = "CHILD_RUN";
+pub const CHILD_RUN: &str = "CHILD_RUN";
 
 /// How a line begins that a child test says to its parent.
 const SAYS: &str = "child says ";
@@ -21,10 +24,10 @@ const SAYS: &str = "child says ";
 /// How long a child may take in all: for the machine that hangs, not for any rule.
 const AT_MOST: Duration = Duration::from_secs(120);
 
-/// Fails a child test that was not run by its parent.
-#[track_caller]
-pub fn only_in_a_child() {
-    assert!(is_child(), "this test is a part of another one, which runs it in a process of its own");
+/// The binary of the children. A test that measures time asks for it before: it may have to be built.
+pub fn children() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| cargo::build("children"))
 }
 
 pub fn is_child() -> bool {
@@ -36,28 +39,33 @@ pub fn say(who: &str, what: impl std::fmt::Display) {
     eprintln!("{SAYS}{who}: {what}");
 }
 
-/// A run of this test binary, to be started.
+/// A run of some children, to be started.
 pub struct Child {
     command: Command,
+    /// How many tests are to be found at least; libtest takes a name that no test has for success.
+    tests: usize,
 }
 
 impl Child {
-    /// Runs the child tests of these names, in alphabetical order where `threads` is 1.
-    pub fn of_tests(names: &[&str], threads: usize) -> Self {
-        let mut child = Self::with_arguments(&["--exact", "--include-ignored", "--nocapture"]);
-        child.command.arg(format!("--test-threads={threads}")).args(names);
+    /// The children of these paths, in alphabetical order where `threads` is 1.
+    pub fn tests(paths: &[&str], threads: usize) -> Self {
+        let mut child = Self::with(&["--exact", "--nocapture"]);
+        child.command.arg(format!("--test-threads={threads}")).args(paths);
+        child.tests = paths.len();
         child
     }
 
-    /// Runs the child tests whose path has this in it.
-    pub fn of_module(path: &str, threads: usize) -> Self {
-        let mut child = Self::with_arguments(&["--include-ignored", "--nocapture"]);
+    /// The children whose path has this in it.
+    pub fn module(path: &str, threads: usize) -> Self {
+        let mut child = Self::with(&["--nocapture"]);
         child.command.arg(format!("--test-threads={threads}")).arg(path);
+        child.tests = 1;
         child
     }
 
-    pub fn with_arguments(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
+    /// The binary of the children with these arguments of libtest's.
+    pub fn with(arguments: &[&str]) -> Self {
+        let mut command = Command::new(children());
         command.args(arguments).env(CHILD_RUN, "yes").stdin(Stdio::null());
         // A runner's own settings are for this process.
         for variable in ["RUST_TEST_THREADS", "RUST_TEST_NOCAPTURE", "RUST_TEST_SHUFFLE", "RUST_BACKTRACE"] {
@@ -69,7 +77,7 @@ impl Child {
                 command.env_remove(variable);
             }
         }
-        Self { command }
+        Self { command, tests: 0 }
     }
 
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
@@ -94,7 +102,8 @@ impl Child {
     }
 
     fn start(mut self) -> Running {
-        Running { child: self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap() }
+        let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { child, tests: self.tests }
     }
 }
 
@@ -116,6 +125,7 @@ pub fn is_to_end() -> bool {
 /// A child that runs; killed if it is dropped.
 pub struct Running {
     child: std::process::Child,
+    tests: usize,
 }
 
 impl Drop for Running {
@@ -128,6 +138,7 @@ impl Drop for Running {
 impl Running {
     /// Ends it where it watches for that, and waits for its end.
     pub fn end(mut self) -> Outcome {
+        let tests = self.tests;
         let child = &mut self.child;
         drop(child.stdin.take());
         let started = Instant::now();
@@ -168,7 +179,10 @@ impl Running {
             stdout.push(line);
         }
         let exit_took = result_shown.map(|shown| ended.saturating_duration_since(shown));
-        Outcome { status, stdout, stderr, exit_took }
+        let outcome = Outcome { status, stdout, stderr, exit_took };
+        let ran = outcome.stdout.iter().find_map(|line| line.strip_prefix("running ")?.split(' ').next()?.parse().ok());
+        assert!(ran.is_none_or(|ran: usize| ran >= tests), "there is no child of that name\n{outcome}");
+        outcome
     }
 }
 

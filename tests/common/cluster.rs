@@ -25,11 +25,12 @@ use rstest_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The address of the cluster; a test that needs one and has none fails.
+#[track_caller]
 pub fn servers() -> String {
     std::env::var("RSTEST_KAFKA_BOOTSTRAP_SERVERS")
         .ok()
         .filter(|servers| !servers.is_empty())
-        .expect("this test needs a real cluster: name it in RSTEST_KAFKA_BOOTSTRAP_SERVERS, or use scripts/with-kafka")
+        .expect("this test needs a real cluster: run it by scripts/with-kafka, or set RSTEST_KAFKA_BOOTSTRAP_SERVERS")
 }
 
 pub fn config() -> ClientConfig {
@@ -102,12 +103,14 @@ pub fn kill_points(usual: u32) -> u32 {
 }
 
 /// What `scripts/with-kafka` tells its command.
+#[track_caller]
 fn told(variable: &str, option: &str) -> String {
     std::env::var(variable)
         .unwrap_or_else(|_| panic!("this test needs scripts/with-kafka{option}: {variable} is not set"))
 }
 
 /// The path of a Java client's file for the second listener.
+#[track_caller]
 pub fn client_properties() -> String {
     told("WITH_KAFKA_CLIENT_PROPERTIES", " --tls --sasl-scram USER:PASSWORD")
 }

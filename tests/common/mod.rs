@@ -1,16 +1,17 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub mod cargo;
 pub mod child;
 pub mod cluster;
 pub mod embedded;
 pub mod foreign;
+pub mod look;
 pub mod transactions;
 
-use std::panic;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
+use std::{panic, thread};
 
 use rstest_kafka::{Harness, Kafka, ProducerRecord, Record};
 
@@ -28,10 +29,17 @@ pub fn lease<T: Send>(harness: &Harness, body: impl FnOnce(Kafka) -> T + Send) -
     }
 }
 
-/// Until it is dropped no other test of this file runs, so that leases one after another are on the same lane.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+static ALONE: RwLock<()> = RwLock::new(());
+
+/// Until it is dropped no other test of this file runs that calls this or [`beside_others`], so that leases one after another are on
+/// the same lane.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    ALONE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Until it is dropped no test runs that is to be [`alone`].
+pub fn beside_others() -> RwLockReadGuard<'static, ()> {
+    ALONE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends to one partition.
@@ -61,4 +69,12 @@ pub fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
         thread::park_timeout(Duration::from_millis(5));
     }
     condition()
+}
+
+/// What the descriptors of this process stand for, without the folder that is read to learn that.
+#[cfg(target_os = "linux")]
+pub fn open_files() -> std::collections::BTreeSet<std::path::PathBuf> {
+    use std::fs;
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    open.filter(|target| !target.starts_with("/proc")).collect()
 }

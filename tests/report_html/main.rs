@@ -1,6 +1,5 @@
 //! The HTML report of a run and its data, written when the processes of the run exit.
 
-mod children;
 #[path = "../common/mod.rs"]
 mod common;
 mod reading;
@@ -13,8 +12,8 @@ use reading::{is_self_contained, masked, text_of};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-const CREATES: &str = "children::child_reuses::a_creates";
-const REUSES: &str = "children::child_reuses::d_reuses";
+const CREATES: &str = "report::reuses::a_creates";
+const REUSES: &str = "report::reuses::d_reuses";
 
 /// A child that writes its report there, on the embedded broker, wherever the other tests run: what is deleted differs.
 fn reporting(child: Child, report: &Path) -> Child {
@@ -23,7 +22,7 @@ fn reporting(child: Child, report: &Path) -> Child {
 }
 
 fn run(tests: &[&str], report: &Path) -> Outcome {
-    reporting(Child::of_tests(tests, 1), report).run()
+    reporting(Child::tests(tests, 1), report).run()
 }
 
 fn read(report: &Path) -> String {
@@ -46,7 +45,7 @@ fn data_of(report: &Path) -> (Vec<Value>, Vec<Value>) {
 fn the_report_shows_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kafka.html");
-    let outcome = reporting(Child::of_module("child_reuses::", 1), &path).run();
+    let outcome = reporting(Child::module("report::reuses::", 1), &path).run();
     outcome.exits_with(101).stdout_is_libtests();
     assert!(
         outcome.stderr.ends_with(&format!("rstest-kafka: the HTML report is in {}\n", path.display())),
@@ -69,14 +68,14 @@ fn the_report_shows_the_run() {
 fn the_data_of_a_run_are_json_lines() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kafka.html");
-    reporting(Child::of_module("child_reuses::", 1), &path).run().exits_with(101);
+    reporting(Child::module("report::reuses::", 1), &path).run().exits_with(101);
     let (mut processes, mut leases) = data_of(&path);
     let process = processes[0].as_object_mut().unwrap();
     let (exited, exit_us) = (process.remove("exited").unwrap(), process.remove("exit_us").unwrap());
     assert!(exit_us.as_u64().is_some() && process.remove("runner").is_some(), "{process:?}");
     let run_id = process.remove("run_id").unwrap();
     let expected = json!({
-        "version": 1, "binary": "report_html", "brokers": ["embedded broker"], "generations": 1, "messages_sent": 5,
+        "version": 1, "binary": "children", "brokers": ["embedded broker"], "generations": 1, "messages_sent": 5,
     });
     assert_eq!(processes, [expected]);
     assert_eq!(leases.len(), 4);
@@ -89,7 +88,7 @@ fn the_data_of_a_run_are_json_lines() {
     let wait = |at: usize| waits[0][at].as_u64().unwrap();
     assert!(wait(1) == waited && wait(0) + wait(1) <= duration, "{waits} of {duration}");
     let expected = json!({
-        "test": "children::child_reuses::b_reuses_and_fails", "binary": "report_html", "worker": "main", "generation": 0,
+        "test": "report::reuses::b_reuses_and_fails", "binary": "children", "worker": "main", "generation": 0,
         "failed": true, "groups": [], "consumers_created": 0, "consumers_reused": 1,
         "topics": [{
             "logical": "events", "name": format!("test-events-main-{}", run_id.as_str().unwrap()), "origin": "reused",
@@ -105,7 +104,7 @@ fn the_data_of_a_run_are_json_lines() {
 fn a_name_is_text_and_never_markup() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kafka.html");
-    let child = reporting(Child::of_tests(&["children::child_has_odd_names"], 1), &path);
+    let child = reporting(Child::tests(&["report::has_odd_names"], 1), &path);
     child.env("RSTEST_KAFKA_WORKER_ID", "w").run().exits_with(0);
     let report = read(&path);
     is_self_contained(&report);
@@ -120,7 +119,7 @@ fn a_name_is_text_and_never_markup() {
 fn a_report_has_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kafka.html");
-    let outcome = run(&["children::child_has_a_secret"], &path);
+    let outcome = run(&["report::has_a_secret"], &path);
     let said = outcome.exits_with(0).to_string() + &read(&path) + &read(&path.with_extension("jsonl"));
     assert!(said.contains("1 worker") && said.contains("2 tests on") && !said.contains("hunter2"), "{said}");
 }
@@ -163,7 +162,7 @@ fn processes_of_one_run_share_a_report() {
     });
     let text = text_of(&read(&path));
     assert_eq!(text[0], "8 tests on 1 worker, 0 failed");
-    assert!(text[1].contains(" · 4 processes of report_html · "), "{text:?}");
+    assert!(text[1].contains(" · 4 processes of children · "), "{text:?}");
     assert_eq!(text.iter().filter(|line| *line == REUSES).count(), 4, "{text:?}");
     let (processes, leases) = data_of(&path);
     assert_eq!((processes.len(), leases.len()), (4, 8));
@@ -196,14 +195,14 @@ fn a_path_may_give_each_process_a_report_of_its_own() {
     }
     let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let reports: Vec<String> = files.filter(|name| name.ends_with(".html")).collect();
-    assert!(reports.len() == 2 && reports.iter().all(|name| name.starts_with("report_html-")), "{reports:?}");
+    assert!(reports.len() == 2 && reports.iter().all(|name| name.starts_with("children-")), "{reports:?}");
 }
 
 #[rstest]
 fn twenty_thousand_leases_are_a_report_of_bounded_size() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kafka.html");
-    run(&["children::child_has_many_leases"], &path).exits_with(0).exits_within(Duration::from_secs(6));
+    run(&["report::has_many_leases"], &path).exits_with(0).exits_within(Duration::from_secs(6));
     let report = read(&path);
     assert!(report.len() < 5_000_000, "{} bytes", report.len());
     let text = text_of(&report);
@@ -219,7 +218,7 @@ fn twenty_thousand_leases_are_a_report_of_bounded_size() {
 fn a_test_that_has_not_ended_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kafka.html");
-    run(&["children::child_leaks_its_lease"], &path).exits_with(0);
+    run(&["report::leaks_its_lease"], &path).exits_with(0);
     let report = read(&path);
     assert!(
         report.contains("<a class=\"bar open\"") && text_of(&report).iter().any(|line| line == "not ended"),
@@ -232,7 +231,7 @@ fn a_test_that_has_not_ended_is_shown() {
 fn the_builder_takes_a_report_and_two_harnesses_share_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kafka.html");
-    let child = Child::of_tests(&["children::child_builds_two"], 1).env("REPORT", &path).in_folder(folder.path());
+    let child = Child::tests(&["report::builds_two"], 1).env("REPORT", &path).in_folder(folder.path());
     let outcome = child.run();
     assert_eq!(outcome.exits_with(0).stderr.matches("the HTML report is in").count(), 2, "{outcome}");
     let report = read(&path);
