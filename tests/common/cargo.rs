@@ -40,7 +40,7 @@ macro_rules! features {
 }
 
 /// Each feature of this package, and whether this build has it.
-const FEATURES: &[(&str, bool)] = &features!["default" "tokio" "json" "report" "ssl" "ssl-vendored" "sasl" "gssapi" "zstd" "cmake-build" "dynamic-linking"];
+const FEATURES: &[(&str, bool)] = &features!["default" "rstest" "tokio" "json" "report" "ssl" "ssl-vendored" "sasl" "gssapi" "zstd" "cmake-build" "dynamic-linking"];
 
 /// The features of this build. The dependency of the tests on their own package adds `__internal`.
 fn features() -> String {
