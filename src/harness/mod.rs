@@ -141,10 +141,10 @@ impl Harness {
         Lease::detached(&self.inner).map(Kafka::new)
     }
 
-    /// Deletes what dead runs have left on its cluster: [`sweep`](crate::ledger::sweep()), with this harness's configuration.
+    /// Deletes what dead runs have left on its cluster: [`sweep`](crate::sweep()), with this harness's configuration.
     ///
     /// # Errors
-    /// As [`sweep`](crate::ledger::sweep()).
+    /// As [`sweep`](crate::sweep()).
     pub fn sweep(&self) -> Result<Swept> {
         sweep::with_config(self.inner.config()?)
     }
