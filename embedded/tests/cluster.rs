@@ -1,4 +1,4 @@
-//! What AdminClient asks about the cluster: brokers, topics page by page, log directories, leaders.
+//! The cluster, as an AdminClient sees it: brokers, pages of topics, log directories and leaders.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Faults on demand, of the embedded broker alone.
+//! Fault injection. Only for the embedded broker.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Fetch sessions (KIP-227): the broker keeps what a client wants, and answers only with what has changed.
+//! Fetch sessions (KIP-227): the broker stores the partitions that a client reads, and responds only with changes.
 
 mod common;
 

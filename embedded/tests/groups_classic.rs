@@ -1,4 +1,4 @@
-//! Classic groups: how members join, share and leave.
+//! Classic groups: members join, sync and leave.
 
 mod common;
 

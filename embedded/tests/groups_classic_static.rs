@@ -1,4 +1,4 @@
-//! Classic groups: static members, which keep their places while they start again.
+//! Classic groups: static members, which keep their assignments when they restart.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Consumer groups (KIP-848): members, epochs, and how partitions go from one to another.
+//! Consumer groups (KIP-848): members, epochs, and partitions that move between members.
 
 mod common;
 

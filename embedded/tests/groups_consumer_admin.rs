@@ -1,4 +1,4 @@
-//! What an admin client sees of consumer groups, and the offsets that their members commit.
+//! Consumer groups as an admin client sees them, and the offsets that their members commit.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Consumer groups with other settings of the broker than Kafka's defaults: only the embedded broker takes them here.
+//! Consumer groups with broker properties that differ from Kafka's defaults. Only for the embedded broker.
 
 mod common;
 

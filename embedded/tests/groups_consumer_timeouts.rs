@@ -1,4 +1,4 @@
-//! Members of consumer groups that are not heard of, or do not give back what they must.
+//! Members of consumer groups whose session expires, or that do not revoke partitions in time.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Classic groups that go over to the new protocol in the midst of a rebalance, and those that cannot.
+//! Classic groups that migrate to the new protocol during a rebalance, and groups that cannot migrate.
 
 mod common;
 

@@ -1,6 +1,6 @@
-//! What a broker takes of the process that it runs in: nothing when it is gone, and no time while nobody asks for anything.
+//! The resources of a broker: nothing is left after it is dropped, and an idle broker uses no CPU time.
 //!
-//! The tests look at the whole process, so each runs in one of its own.
+//! The tests measure the whole process, so each runs in a separate process.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Metadata: what a client hears of topics and brokers.
+//! Metadata: topics and brokers, as clients see them.
 
 mod common;
 

@@ -131,7 +131,7 @@ fn entries<'a>(cx: &Cx<'_>, request: &'a ProduceRequest) -> BTreeMap<Place<'a>, 
     entries
 }
 
-/// Why nothing was appended to a partition, with what the client should know beside it.
+/// The reason why a batch was not appended, with the current leader if the client needs it.
 struct Failure {
     refusal: Refusal,
     log_start: i64,

@@ -61,7 +61,7 @@ impl Server {
     }
 
     pub(crate) fn broker_down(&mut self, id: i32) -> Result<()> {
-        self.known(id, "take down")?;
+        self.known(id, "stop")?;
         self.cluster.broker_down(id);
         self.shut(id);
         self.settle();
@@ -69,7 +69,7 @@ impl Server {
     }
 
     pub(crate) fn broker_up(&mut self, id: i32) -> Result<()> {
-        self.known(id, "bring up")?;
+        self.known(id, "start")?;
         self.listen(id).map_err(Error::io(format!("listen again for broker {id}")))?;
         self.cluster.broker_up(id);
         self.settle();

@@ -1,4 +1,4 @@
-//! EndTxn: in which states it is taken, and what a retry is answered.
+//! EndTxn: the states that accept it, and the responses to retries.
 
 use kafka_protocol::ResponseError::*;
 

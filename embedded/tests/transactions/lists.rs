@@ -1,4 +1,4 @@
-//! ListTransactions, and DescribeTransactions of what is not there.
+//! ListTransactions, and DescribeTransactions of missing transactional ids.
 
 use std::collections::BTreeMap;
 

@@ -93,8 +93,8 @@ impl Configs {
         found.split_off(first)
     }
 
-    /// Returns all properties of a topic, sorted by name, as this broker sees them. `own` contains the properties that are set
-    /// on the topic.
+    /// Returns all properties of a topic, sorted by name, as this broker sees them. `config` contains the properties that are
+    /// set on the topic.
     pub(crate) fn describe_topic(&self, config: &BTreeMap<String, String>, broker: Option<i32>) -> Vec<Described> {
         let describe = |known: &'static topic::TopicSetting| {
             let own = config.get(known.setting.name);
