@@ -8,7 +8,7 @@ mod common;
 use common::consumers::*;
 use common::*;
 
-/// The partitions of each member's target, as `a: t0 t1 | b: t2`. Of topics the first letter is told.
+/// The partitions of each member's target, as `a: t0 t1 | b: t2`. Topics are shortened to their first letter.
 fn targets(raw: &mut Raw, group: &str) -> String {
     let described = describe(raw, group);
     let members = described.members.iter().map(|member| {

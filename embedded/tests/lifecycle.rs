@@ -99,7 +99,7 @@ fn runs_out_of_descriptors() {
     std::thread::sleep(Duration::from_millis(200)); // what is measured
     let woken = kafka.wakeups() - before;
     assert!(woken < 20, "it has woken {woken} times in 200 ms");
-    // As soon as there are descriptors again, those that wait are served.
+    // When file descriptors are free again, the waiting connections are served.
     clients.truncate(1);
     let began = Instant::now();
     Raw::connect(kafka.bootstrap_servers()).call(&ApiVersionsRequest::default(), 0);

@@ -77,7 +77,7 @@ fn all_topics_no_topics_and_some() {
         assert!(has(ask(None, version)));
         assert!(ask(Some(vec![]), version).is_empty());
     }
-    // One that is asked for twice is told once.
+    // A topic that is named twice is returned once.
     assert_eq!(ask(Some(vec![named(&topic.name), named(&topic.name)]), 12).len(), 1);
 }
 
