@@ -1,7 +1,7 @@
-//! The embedded broker beside librdkafka's mock and Apache Kafka, in turns in one run.
+//! Compares the embedded broker with librdkafka's mock and Apache Kafka, in turns in one run.
 //!
-//! `scripts/with-kafka -- cargo bench -p embedded-kafka --bench beside`; without Apache Kafka its column is left out. With
-//! `--test` each figure is taken in short, to see that it can be taken.
+//! Run `scripts/with-kafka -- cargo bench -p embedded-kafka --bench beside`. Without Apache Kafka, its column is left out. With
+//! `--test`, each measurement is short, to check that it works.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

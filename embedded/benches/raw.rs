@@ -1,7 +1,7 @@
-//! What the broker itself costs, by a client that costs next to nothing.
+//! Measures the broker itself, with a client of negligible cost.
 //!
-//! `cargo bench -p embedded-kafka --bench raw`; on Apache Kafka `scripts/with-kafka -- cargo bench -p embedded-kafka --bench raw`.
-//! With `--test` each figure is taken in short, to see that it can be taken.
+//! Run `cargo bench -p embedded-kafka --bench raw`, or for Apache Kafka `scripts/with-kafka -- cargo bench -p embedded-kafka
+//! --bench raw`. With `--test`, each measurement is short, to check that it works.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! How a broker is set up before it starts.
+//! The settings of a broker before it starts.
 
 use std::net::Ipv4Addr;
 
@@ -13,7 +13,7 @@ use crate::state::configs::Configs;
 use crate::state::logins::Logins;
 use crate::state::{Broker, Cluster};
 
-/// Sets up an [`EmbeddedKafka`].
+/// Configures and starts an [`EmbeddedKafka`].
 ///
 /// ```
 /// let kafka = embedded_kafka::EmbeddedKafka::builder().brokers(3).default_partitions(4).start()?;
@@ -21,7 +21,7 @@ use crate::state::{Broker, Cluster};
 /// # Ok::<(), embedded_kafka::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "a builder starts nothing before `start`"]
+#[must_use = "a builder does nothing until `start` is called"]
 pub struct Builder {
     brokers: usize,
     port: u16,
@@ -47,44 +47,53 @@ impl Builder {
         }
     }
 
-    /// How many brokers there are, 1 to 9; 1 by default. Their ids count from 1.
+    /// Sets the number of brokers, from 1 to 9. The default is 1. Broker ids start at 1.
     pub fn brokers(mut self, brokers: usize) -> Self {
         self.brokers = brokers;
         self
     }
 
-    /// The port of the first broker on 127.0.0.1; the others take the ones after it. By default, and with 0, each broker takes
-    /// a port that is free.
+    /// Sets the port of the first broker on 127.0.0.1. The other brokers use the ports after it.
+    ///
+    /// If the port is 0, which is the default, each broker uses a free port.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// How many bytes the logs of all topics may take together, 4 GiB by default. What would take more is refused with
-    /// `POLICY_VIOLATION`, so that no record is lost and no machine runs out of memory; deletion makes room again.
+    /// Limits the total size of all logs in bytes. The default is 4 GiB.
+    ///
+    /// If a Produce request would exceed the limit, the broker refuses it with `POLICY_VIOLATION`. Deleting topics or records
+    /// frees space.
     pub fn max_log_bytes(mut self, bytes: usize) -> Self {
         self.most_log_bytes = Some(bytes);
         self
     }
 
-    /// How many partitions a topic has that is made without a number: Kafka's `num.partitions`, 1 by default.
+    /// Sets how many partitions a topic gets if its creation names no number. The default is 1.
+    ///
+    /// This is Kafka's `num.partitions`.
     pub fn default_partitions(self, partitions: i32) -> Self {
         self.config("num.partitions", partitions.to_string())
     }
 
-    /// Whether a topic is made when a client asks for it: Kafka's `auto.create.topics.enable`, true by default.
+    /// Sets whether the broker creates a missing topic when a client uses it. The default is true.
+    ///
+    /// This is Kafka's `auto.create.topics.enable`.
     pub fn auto_create(self, enabled: bool) -> Self {
         self.config("auto.create.topics.enable", enabled.to_string())
     }
 
-    /// A setting of the brokers, by Kafka's name.
+    /// Sets a broker configuration property, by its name in Kafka.
     pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.configs.push((name.into(), value.into()));
         self
     }
 
-    /// Lets a user log in, by SASL PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, and refuses clients that do not log in. May be called
-    /// for several users. ACLs know the user as `User:` and the name.
+    /// Adds a user that can log in with SASL PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+    ///
+    /// If there is at least one user, the brokers refuse clients that do not log in. Call this method again for each further
+    /// user. In ACLs, the principal of the user is `User:` followed by the name.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::builder().sasl("tester", "secret").start()?;
@@ -96,9 +105,9 @@ impl Builder {
         self
     }
 
-    /// Encrypts the connections by TLS, with a certificate for 127.0.0.1 and `localhost` that is made at the start.
+    /// Encrypts all connections with TLS. The brokers create a certificate for 127.0.0.1 and `localhost` when they start.
     ///
-    /// Clients trust it by [`EmbeddedKafka::ca_certificate`]; they show no certificate of their own.
+    /// Clients must trust [`EmbeddedKafka::ca_certificate`]. They need no client certificate.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::builder().tls().start()?;
@@ -114,19 +123,19 @@ impl Builder {
     /// Starts the brokers.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a setting that the broker cannot take, before anything is started, and [`Error::Io`] when the
-    /// operating system refuses a socket or a thread: a port that is taken, say.
+    /// Returns [`Error::Setting`] if a setting has an invalid value. Returns [`Error::Io`] if the operating system refuses a
+    /// socket or a thread, for example because the port is in use.
     pub fn start(self) -> Result<EmbeddedKafka> {
         if !(1..=9).contains(&self.brokers) {
-            return Err(Error::setting("brokers", self.brokers, "it takes 1 to 9"));
+            return Err(Error::setting("brokers", self.brokers, "expected a number from 1 to 9"));
         }
         if self.port != 0 && usize::from(self.port) + self.brokers > usize::from(u16::MAX) + 1 {
-            let expected = format!("{} brokers take the ports from it on, up to 65535", self.brokers);
+            let expected = format!("{} brokers need that many consecutive ports, and 65535 is the last", self.brokers);
             return Err(Error::setting("port", self.port, expected));
         }
         #[cfg(feature = "sasl")]
         if let Some(user) = self.logins.bad() {
-            return Err(Error::setting("sasl", user, "a user has a name and a password"));
+            return Err(Error::setting("sasl", user, "expected a user name and a password, both not empty"));
         }
         let configs = Configs::new(self.configs, self.brokers)
             .map_err(|(name, value, expected)| Error::setting(&name, value, expected))?;

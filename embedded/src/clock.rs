@@ -1,27 +1,27 @@
-//! The broker's clock, which a test can stop and set forward.
+//! The broker's clock, which a test can pause and advance.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A time of the broker's clock, in milliseconds since the Unix epoch.
 ///
-/// One scale serves for timestamps and for timeouts: it never runs backwards, whatever happens to the system's clock.
+/// Timestamps and timeouts use the same clock. It is monotonic, even if the system's clock is set back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct Time(pub(crate) i64);
 
 impl Time {
-    /// This many milliseconds later; at once for a negative number.
+    /// Returns the time this many milliseconds later. A negative number counts as 0.
     pub(crate) fn after(self, milliseconds: i64) -> Self {
         Self(self.0.saturating_add(milliseconds.max(0)))
     }
 }
 
-/// The time that timeouts and timestamps go by, beside the time that a waiting Fetch goes by.
+/// The clock of timeouts and timestamps, and the real time for the waits of Fetch requests.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,
     /// The system's time at the start.
     origin: i64,
-    /// How far a test has set the clock forward, or how long it stood still.
+    /// The milliseconds that a test has advanced the clock, minus the milliseconds that it was paused.
     shift: i64,
     stopped_at: Option<Time>,
 }
@@ -32,12 +32,12 @@ impl Clock {
         Self { started: Instant::now(), origin, shift: 0, stopped_at: None }
     }
 
-    /// The time of the broker's clock.
+    /// Returns the time of the broker's clock.
     pub(crate) fn now(&self) -> Time {
         self.stopped_at.unwrap_or_else(|| Time(self.real().0 + self.shift))
     }
 
-    /// The time that passes whatever a test does to the clock.
+    /// Returns the real time, which a test cannot pause or advance.
     pub(crate) fn real(&self) -> Time {
         Time(self.origin + self.started.elapsed().as_millis() as i64)
     }
@@ -56,7 +56,7 @@ impl Clock {
         }
     }
 
-    /// Sets a clock that is stopped.
+    /// Stops the clock at this time.
     pub(crate) fn set(&mut self, time: Time) {
         self.stopped_at = Some(time);
     }

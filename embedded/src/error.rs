@@ -1,34 +1,34 @@
-//! Why a broker does not start, or refuses what a test asks of it.
+//! The errors of this crate.
 
 use std::io;
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a broker did not start, or refuses what a test asks of it.
+/// An error while starting or controlling a broker.
 #[non_exhaustive]
 pub enum Error {
-    /// A setting that the broker cannot take.
+    /// A setting with an invalid value.
     Setting {
-        /// The setting, by Kafka's name where it has one.
+        /// The name of the setting: Kafka's name, or the name of the [`Builder`](crate::Builder) method.
         name: String,
-        /// What it was set to.
+        /// The invalid value.
         value: String,
-        /// What it takes.
+        /// The values that the setting accepts.
         expected: String,
     },
     /// The operating system refused a socket or a thread.
     Io {
-        /// What was asked of it.
+        /// The action that failed.
         action: String,
-        /// Its answer.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Something that no broker does, or not this one: a fault that cannot happen, a broker or a partition that is not there.
+    /// A refused action: a fault that can never happen, or an unknown broker, topic or partition.
     Refused {
-        /// What the broker was asked to do.
+        /// The refused action.
         action: String,
-        /// Why it does not.
+        /// The reason.
         reason: String,
     },
 }
@@ -58,7 +58,7 @@ impl std::fmt::Display for Error {
     }
 }
 
-/// The message with its cause, since tests unwrap.
+/// Shows the message and its cause, because tests call `unwrap`.
 impl std::fmt::Debug for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")?;

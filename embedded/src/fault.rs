@@ -1,4 +1,4 @@
-//! What a test has the broker do wrong.
+//! Faults that a test injects into requests.
 
 use std::time::Duration;
 
@@ -8,31 +8,32 @@ use kafka_protocol::messages::ApiKey;
 use crate::api::names::Kind;
 use crate::error::{Error, Result};
 
-/// What is to go wrong with some requests: which ones, how often and what.
+/// A fault in some requests: which requests it affects, how many of them, and what goes wrong.
 ///
-/// Without anything of the second kind, a fault changes nothing and only counts.
+/// [`topic`](Self::topic), [`client`](Self::client), [`times`](Self::times) and similar methods select the requests. The methods
+/// in this table select what goes wrong. If none of them is called, the fault changes nothing and only counts requests.
 ///
-/// | | the request is | the client gets |
+/// | | the request is | the client receives |
 /// |---|---|---|
-/// | [`answer`](Self::answer) | not carried out | the error |
-/// | [`drop_connection`](Self::drop_connection) | not carried out | a closed connection |
-/// | [`no_answer`](Self::no_answer) | not carried out | nothing, for as long as it waits |
-/// | [`delay`](Self::delay) | carried out later | the answer then |
-/// | [`after_applied`](Self::after_applied) with one of these | carried out at once | the error, the end, nothing, or its answer later |
+/// | [`answer`](Self::answer) | not processed | the error |
+/// | [`drop_connection`](Self::drop_connection) | not processed | no response, because its connection is closed |
+/// | [`no_answer`](Self::no_answer) | not processed | no response, on an open connection |
+/// | [`delay`](Self::delay) | processed after the delay | the response after the delay |
+/// | [`after_applied`](Self::after_applied) and one of these | processed at once | the error, a closed connection, no response, or the response after the delay |
 ///
 /// ```
 /// use std::time::Duration;
 /// use embedded_kafka::{ApiKey, EmbeddedKafka, ErrorCode, Fault};
 ///
 /// let kafka = EmbeddedKafka::start()?;
-/// // The records are there, but the producer does not learn it, and sends them again.
+/// // The broker appends the records, but the response is lost, so the producer sends them again.
 /// kafka.fault(Fault::on(ApiKey::Produce).topic("orders").after_applied().drop_connection().times(1))?;
-/// // One instance of a service is slow to be answered; the others are not.
+/// // One instance of a service receives its records late.
 /// kafka.fault(Fault::on(ApiKey::Fetch).client("billing-2").delay(Duration::from_millis(50)))?;
 /// # Ok::<(), embedded_kafka::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a fault happens when it is given to `EmbeddedKafka::fault`"]
+#[must_use = "a fault has no effect until it is passed to `EmbeddedKafka::fault`"]
 pub struct Fault {
     pub(crate) api: ApiKey,
     pub(crate) topic: Option<String>,
@@ -40,24 +41,24 @@ pub struct Fault {
     pub(crate) transactional_id: Option<String>,
     pub(crate) client: Option<String>,
     pub(crate) broker: Option<i32>,
-    /// How many requests it is still to meet; all without a number.
+    /// How many more requests it affects. `None` affects all.
     pub(crate) times: Option<usize>,
     pub(crate) effect: Effect,
 }
 
-/// What happens to a request that a fault meets.
+/// What happens to a request that a fault affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Effect {
-    /// The request is carried out first, and then the rest happens.
+    /// Whether the request is processed before the delay and the end.
     pub(crate) applied: bool,
     pub(crate) delay: Duration,
     pub(crate) end: End,
 }
 
-/// How a request ends that a fault meets.
+/// The response to a request that a fault affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum End {
-    /// As it would without the fault.
+    /// The same response as without the fault.
     #[default]
     Regular,
     Error(ResponseError),
@@ -66,7 +67,9 @@ pub(crate) enum End {
 }
 
 impl Fault {
-    /// A fault of all requests of an API, until it is cleared. The other calls make it narrower, and say what goes wrong.
+    /// Creates a fault that affects all requests of an API until the fault is cleared.
+    ///
+    /// The other methods select fewer requests and what goes wrong with them.
     pub fn on(api: ApiKey) -> Self {
         Self {
             api,
@@ -80,81 +83,83 @@ impl Fault {
         }
     }
 
-    /// Only requests that name this topic. A request for "all topics" names none.
+    /// Affects only requests that name this topic. A request for all topics names no topic.
     pub fn topic(mut self, name: impl Into<String>) -> Self {
         self.topic = Some(name.into());
         self
     }
 
-    /// Only requests that name this group.
+    /// Affects only requests that name this group.
     pub fn group(mut self, id: impl Into<String>) -> Self {
         self.group = Some(id.into());
         self
     }
 
-    /// Only requests that name this transactional id.
+    /// Affects only requests that name this transactional id.
     pub fn transactional_id(mut self, id: impl Into<String>) -> Self {
         self.transactional_id = Some(id.into());
         self
     }
 
-    /// Only requests of clients with this `client.id`.
+    /// Affects only requests of clients with this `client.id`.
     pub fn client(mut self, id: impl Into<String>) -> Self {
         self.client = Some(id.into());
         self
     }
 
-    /// Only requests to this broker.
+    /// Affects only requests to the broker with this id.
     pub fn broker(mut self, id: i32) -> Self {
         self.broker = Some(id);
         self
     }
 
-    /// Only the next `n` such requests, instead of all until the fault is cleared.
+    /// Affects only the next `n` matching requests, instead of all until the fault is cleared.
     pub fn times(mut self, n: usize) -> Self {
         self.times = Some(n);
         self
     }
 
-    /// The request is answered with this error for all that it asks for.
+    /// Responds with this error for every topic, partition or group of the request.
     ///
-    /// A Produce without acknowledgements has no answer: its connection is closed, as Kafka does.
+    /// If the request is a Produce with `acks=0`, which has no response, the connection is closed, as in Kafka.
     pub fn answer(mut self, error: ResponseError) -> Self {
         self.effect.end = End::Error(error);
         self
     }
 
-    /// The connection is closed, and the request has no answer.
+    /// Closes the connection without a response.
     pub fn drop_connection(mut self) -> Self {
         self.effect.end = End::Close;
         self
     }
 
-    /// The request has no answer, and the connection stays open: a broker that hangs. What follows on the connection
-    /// waits behind it.
+    /// Never responds, and keeps the connection open, like a broker that hangs.
+    ///
+    /// Later requests on the same connection wait for this one.
     pub fn no_answer(mut self) -> Self {
         self.effect.end = End::Silence;
         self
     }
 
-    /// The request waits so long before anything else happens, or after it with [`after_applied`](Self::after_applied).
-    /// What follows on its connection waits behind it. A stopped clock does not stop this.
+    /// Delays the request before it is processed. With [`after_applied`](Self::after_applied), delays only the response.
+    ///
+    /// Later requests on the same connection wait for this one. The delay also passes while the broker's clock is paused.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.effect.delay = delay;
         self
     }
 
-    /// The request is carried out in full, and what goes wrong is its answer.
+    /// Processes the request completely, so that the fault affects only its response.
     pub fn after_applied(mut self) -> Self {
         self.effect.applied = true;
         self
     }
 
-    /// Fails for a fault that cannot happen, so that a test learns of it here.
+    /// Refuses a fault that can never happen. Otherwise a test would pass without its fault.
     pub(crate) fn check(&self) -> Result<()> {
         let refused = |reason: String| Err(Error::refused(format!("set up a fault of {:?}", self.api), reason));
         let Some(kinds) = crate::api::kinds(self.api) else {
-            return refused("this broker does not serve it".to_owned());
+            return refused("the broker does not serve this API".to_owned());
         };
         let filters = [
             (&self.topic, Kind::Topic, "topics"),
@@ -163,12 +168,12 @@ impl Fault {
         ];
         for (filter, kind, plural) in filters {
             if filter.is_some() && !kinds.contains(&kind) {
-                return refused(format!("its requests name no {plural}"));
+                return refused(format!("requests of this API name no {plural}"));
             }
         }
         match self.effect.end {
             End::Error(ResponseError::Unknown(code)) => {
-                refused(format!("no broker answers with the error code {code}"))
+                refused(format!("no broker responds with the error code {code}"))
             }
             _ => Ok(()),
         }

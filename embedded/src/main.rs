@@ -1,4 +1,4 @@
-//! `embedded-kafka`: the broker for other processes, in any language.
+//! The `embedded-kafka` binary: the broker for other processes, in any language.
 
 use std::error::Error as _;
 use std::io::{IsTerminal, Read, Write};
@@ -9,37 +9,37 @@ use embedded_kafka::{Builder, EmbeddedKafka};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
-An in-memory Apache Kafka for tests.
+An in-memory Kafka broker for tests that answers as Apache Kafka 4.1 does.
 
-It prints the addresses of its brokers on its first line, and ends when its standard input is closed or on a signal.
-Nothing is kept.
+It prints the addresses of its brokers on the first line. It exits when its standard input is closed or when it receives a
+signal. All data is lost when it exits.
 
 Usage: embedded-kafka [OPTIONS]
 
 Options:
-  --port PORT           Port of the first broker on 127.0.0.1, the others take the ones after it [default: free ones]
-  --brokers N           Number of brokers, 1 to 9 [default: 1]
-  --config NAME=VALUE   A broker's setting by Kafka's name, such as num.partitions=3; may be given several times
-  --sasl USER:PASSWORD  Lets this user log in, and refuses clients that do not log in; may be given several times
-  --tls FILE            Encrypts the connections; the certificate that clients have to trust is written to the file
-  -h, --help            Print this
+  --port PORT           Set the port of the first broker on 127.0.0.1; the others use the ports after it [default: free ports]
+  --brokers N           Set the number of brokers, 1 to 9 [default: 1]
+  --config NAME=VALUE   Set a broker property by its name in Kafka, such as num.partitions=3; can be repeated
+  --sasl USER:PASSWORD  Add a user, and refuse clients that do not log in; can be repeated
+  --tls FILE            Encrypt connections with TLS, and write the CA certificate that clients must trust to FILE
+  -h, --help            Print this help
   -V, --version         Print the version
 
 Example:
   embedded-kafka --port 9092 --config num.partitions=3 --config auto.create.topics.enable=false
 ";
 
-enum Told {
-    /// With the file to write the certificate to.
+enum Command {
+    /// Contains the file for the CA certificate.
     Start(Builder, Option<PathBuf>),
     Print(String),
 }
 
 fn main() -> ExitCode {
     let printed = match parse(lexopt::Parser::from_env()) {
-        Ok(Told::Start(builder, certificate)) => return serve(builder, certificate),
-        Ok(Told::Print(text)) => std::io::stdout().write_all(text.as_bytes()),
-        Err(error) => return fail(&format!("{error}; --help tells the options")),
+        Ok(Command::Start(builder, certificate)) => return serve(builder, certificate),
+        Ok(Command::Print(text)) => std::io::stdout().write_all(text.as_bytes()),
+        Err(error) => return fail(&format!("{error}; see --help for the options")),
     };
     match printed {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse(mut parser: lexopt::Parser) -> Result<Told, lexopt::Error> {
+fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut builder, mut certificate) = (EmbeddedKafka::builder(), None);
     while let Some(argument) = parser.next()? {
         builder = match argument {
@@ -65,26 +65,26 @@ fn parse(mut parser: lexopt::Parser) -> Result<Told, lexopt::Error> {
                 certificate = Some(parser.value()?.into());
                 tls(builder)?
             }
-            Short('h') | Long("help") => return Ok(Told::Print(HELP.to_owned())),
+            Short('h') | Long("help") => return Ok(Command::Print(HELP.to_owned())),
             Short('V') | Long("version") => {
-                return Ok(Told::Print(concat!("embedded-kafka ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
+                return Ok(Command::Print(concat!("embedded-kafka ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
             }
             other => return Err(other.unexpected()),
         };
     }
-    Ok(Told::Start(builder, certificate))
+    Ok(Command::Start(builder, certificate))
 }
 
 #[cfg(feature = "sasl")]
 fn sasl(builder: Builder, login: &str) -> Result<Builder, String> {
-    // The password is not repeated.
+    // The error does not repeat the value, because it may contain a password.
     let (user, password) = login.split_once(':').ok_or("--sasl takes USER:PASSWORD")?;
     Ok(builder.sasl(user, password))
 }
 
 #[cfg(not(feature = "sasl"))]
 fn sasl(_: Builder, _: &str) -> Result<Builder, String> {
-    Err("--sasl needs a build with the feature sasl".to_owned())
+    Err("--sasl requires the feature `sasl`; build with --features sasl".to_owned())
 }
 
 #[cfg(feature = "tls")]
@@ -94,7 +94,7 @@ fn tls(builder: Builder) -> Result<Builder, String> {
 
 #[cfg(not(feature = "tls"))]
 fn tls(_: Builder) -> Result<Builder, String> {
-    Err("--tls needs a build with the feature tls".to_owned())
+    Err("--tls requires the feature `tls`; build with --features tls".to_owned())
 }
 
 #[cfg(feature = "tls")]
@@ -107,7 +107,7 @@ fn write_certificate(_: &EmbeddedKafka, _: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Serves until the standard input ends.
+/// Serves until the standard input is closed.
 fn serve(builder: Builder, certificate: Option<PathBuf>) -> ExitCode {
     let kafka = match builder.start() {
         Ok(kafka) => kafka,
@@ -120,22 +120,22 @@ fn serve(builder: Builder, certificate: Option<PathBuf>) -> ExitCode {
             return fail(&format!("{error}{cause}{advice}"));
         }
     };
-    // Before the first line, after which a client may come.
+    // Write the certificate before the first line, because clients may connect as soon as they have read the line.
     if let Some(file) = certificate
         && let Err(error) = write_certificate(&kafka, &file)
     {
         return fail(&format!("could not write the certificate to {}: {error}", file.display()));
     }
     let mut stdout = std::io::stdout();
-    // Who does not want to know the addresses may have closed it.
+    // Ignore a closed standard output, because a caller that chose the port needs no addresses.
     let _ = writeln!(stdout, "{}", kafka.bootstrap_servers()).and_then(|()| stdout.flush());
-    wait_for_the_end_of_stdin();
+    wait_until_stdin_is_closed();
     ExitCode::SUCCESS
 }
 
-fn wait_for_the_end_of_stdin() {
+fn wait_until_stdin_is_closed() {
     if is_null_device() {
-        // What a shell gives to a job in the background: it says nothing of the end.
+        // A shell gives /dev/null to a background job. It is at its end from the start, so only a signal stops this process.
         loop {
             std::thread::park();
         }

@@ -1,18 +1,18 @@
-//! What comes and goes over the wire. Decoding takes no length at its word: a frame of a few bytes must not ask for gigabytes.
+//! Encoding and decoding. Decoding trusts no length, because a frame of a few bytes must not make it allocate gigabytes.
 
 use bytes::{Buf, Bytes, BytesMut, TryGetError};
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::buf::ByteBuf;
 
-/// Why a frame is not what it says it is.
+/// The reason why a frame is invalid.
 #[derive(Debug)]
 pub(crate) struct Malformed(pub(crate) String);
 
-/// Decodes a message. What follows it is ignored, as Kafka does.
+/// Decodes a message. Bytes after the message are ignored, as in Kafka.
 ///
-/// The decoder allocates an array for the length in the message, before it reads the first element. No length
-/// may be larger than what is left of the message, since each element takes a byte at least. A first pass over a
-/// [`Guarded`] buffer checks that. Kafka checks the same (`"Tried to allocate a collection of size …"`).
+/// The decoder allocates an array for the length in the message before it reads the first element. Each element takes at least
+/// one byte, so a length must not be larger than the rest of the message. A first pass over a [`Guarded`] buffer checks that.
+/// Kafka has the same check (`"Tried to allocate a collection of size …"`).
 pub(crate) fn decode<T: Decodable>(bytes: &Bytes, version: i16) -> Result<T, Malformed> {
     let mut guarded = Guarded { bytes: bytes.clone(), doubtful: false, varint: 0, shift: 0 };
     let message = T::decode(&mut guarded, version).map_err(|error| Malformed(error.to_string()))?;
@@ -22,28 +22,29 @@ pub(crate) fn decode<T: Decodable>(bytes: &Bytes, version: i16) -> Result<T, Mal
     T::decode(&mut bytes.clone(), version).map_err(|error| Malformed(error.to_string()))
 }
 
-/// Decodes the front of `bytes`, and leaves what follows it. It must hold no arrays but tagged fields.
+/// Decodes a message at the front of `bytes`, and leaves the bytes after it. The message must not contain arrays except tagged
+/// fields.
 pub(crate) fn decode_part<T: Decodable>(bytes: &mut Bytes, version: i16) -> Result<T, Malformed> {
     let mut guarded = Guarded { bytes: std::mem::take(bytes), doubtful: false, varint: 0, shift: 0 };
     let message = T::decode(&mut guarded, version).map_err(|error| Malformed(error.to_string()))?;
     *bytes = guarded.bytes;
-    // A number was changed, which only the correlation id can be: the caller has read it itself.
+    // The guard changed a number. It can only be the correlation id, which the caller has read itself.
     Ok(message)
 }
 
-/// An answer of any API, to be encoded in the version of its request.
+/// A response of any API, which is encoded in the version of its request.
 pub(crate) trait Reply: Send {
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), String>;
     fn header_version(&self, version: i16) -> i16;
-    /// Tells the client for how long it is throttled, where the answer has a place for it.
+    /// Sets the throttle time, if the response has a field for it.
     fn throttle(&mut self, milliseconds: i32);
 }
 
-/// A buffer that lets no length pass which is larger than what is left of it.
+/// A buffer that refuses every length that is larger than the rest of the buffer.
 ///
-/// It does not know which of the numbers that are read are lengths. Of a 32-bit number that is too large for one it gives
-/// -2 instead, which no array and no byte string takes for a length; that the message was changed so is `doubtful`.
-/// An unsigned varint is always a length or a tag, so one that is too large is an error.
+/// It does not know which numbers are lengths. If a 32-bit number is too large for a length, it returns -2 instead, which is
+/// invalid as the length of an array or byte string. It then sets `doubtful`, because the number may not be a length. An
+/// unsigned varint is always a length or a tag, so a varint that is too large is an error.
 struct Guarded {
     bytes: Bytes,
     doubtful: bool,
@@ -51,7 +52,7 @@ struct Guarded {
     shift: u32,
 }
 
-/// Lengths of up to 256 MiB take four bytes, and no frame is that long.
+/// Lengths of up to 256 MiB take four bytes, and no frame is longer than that.
 const MOST_VARINT_BYTES: u32 = 4;
 
 impl Buf for Guarded {
@@ -89,7 +90,7 @@ impl Buf for Guarded {
         }
         let (length, available) = (self.varint, self.bytes.len());
         (self.varint, self.shift) = (0, 0);
-        // A compact length is one more than the length.
+        // A compact length is encoded as the length plus one.
         if length > available as u64 + 1 {
             return Err(TryGetError { requested: length as usize, available });
         }
@@ -123,7 +124,7 @@ mod tests {
         }
         for length in [&[0x7f_u8][..], &[0xff, 0xff, 0x7f], &[0xff, 0xff, 0xff, 0xff, 0x0f]] {
             assert!(decode::<MetadataRequest>(&Bytes::copy_from_slice(length), 12).is_err(), "{length:?}");
-            // A boolean before it changes nothing.
+            // A boolean before the length changes nothing.
             let mut frame = BytesMut::new();
             frame.put_u8(0x80);
             frame.put_slice(length);

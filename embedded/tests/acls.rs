@@ -1,4 +1,4 @@
-//! ACLs: kept, described, and enforced.
+//! ACLs: stored, described and enforced.
 
 mod common;
 

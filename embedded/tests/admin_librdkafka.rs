@@ -1,4 +1,4 @@
-//! Topics and settings by librdkafka's AdminClient, and topics that a first write makes.
+//! Topics and configurations with librdkafka's AdminClient, and topics that a first write creates.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! ApiVersions: what the broker says that it can be asked.
+//! ApiVersions: the supported APIs and versions.
 
 mod common;
 

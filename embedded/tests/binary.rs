@@ -1,4 +1,4 @@
-//! The binary, as another process starts it.
+//! The `embedded-kafka` binary, run as a child process.
 
 #![cfg(feature = "cli")]
 
@@ -17,7 +17,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Starts it; its addresses.
+/// Starts the binary and returns the addresses of its brokers.
 fn start(arguments: &[&str]) -> (Child, Vec<String>) {
     let mut child = command(arguments).spawn().unwrap();
     let mut line = String::new();
@@ -30,7 +30,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn it_prints_its_addresses_and_ends_with_its_standard_input() {
+fn it_prints_its_addresses_and_exits_when_its_standard_input_is_closed() {
     let (mut child, addresses) = start(&["--brokers", "3", "--config", "num.partitions=4"]);
     assert_eq!(addresses.len(), 3);
     let mut raw = Raw::connect(&addresses[2]);
@@ -59,19 +59,19 @@ fn in_the_background_of_a_shell_it_runs_until_a_signal() {
 }
 
 #[test]
-fn what_it_cannot_do_it_says_in_one_sentence() {
+fn errors_are_one_line_with_the_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();
     let cases: [(&[&str], &str); 7] = [
-        (&["--frob"], "invalid option '--frob'; --help tells the options"),
-        (&["--port"], "missing argument for option '--port'; --help tells the options"),
+        (&["--frob"], "invalid option '--frob'; see --help for the options"),
+        (&["--port"], "missing argument for option '--port'; see --help for the options"),
         (
             &["--port", "many"],
-            "cannot parse argument \"many\": invalid digit found in string; --help tells the options",
+            "cannot parse argument \"many\": invalid digit found in string; see --help for the options",
         ),
-        (&["--config", "a"], "--config takes NAME=VALUE, and \"a\" has no \"=\"; --help tells the options"),
-        (&["--brokers", "10"], "brokers cannot be \"10\": it takes 1 to 9"),
-        (&["extra"], "unexpected argument \"extra\"; --help tells the options"),
+        (&["--config", "a"], "--config takes NAME=VALUE, and \"a\" has no \"=\"; see --help for the options"),
+        (&["--brokers", "10"], "brokers cannot be \"10\": expected a number from 1 to 9"),
+        (&["extra"], "unexpected argument \"extra\"; see --help for the options"),
         (&["--port", &taken], "; choose another --port, or none for a free one"),
     ];
     for (arguments, message) in cases {
@@ -85,7 +85,7 @@ fn what_it_cannot_do_it_says_in_one_sentence() {
 }
 
 #[test]
-fn it_tells_its_options_and_its_version() {
+fn it_prints_its_options_and_its_version() {
     let help = run(&["--help"]);
     assert!(help.status.success());
     assert!(String::from_utf8(help.stdout).unwrap().contains("--config NAME=VALUE"));
@@ -94,7 +94,7 @@ fn it_tells_its_options_and_its_version() {
 }
 
 #[test]
-fn who_has_closed_its_output_does_not_stop_it() {
+fn it_keeps_running_if_its_output_is_closed() {
     let mut child = command(&[]).spawn().unwrap();
     drop(child.stdout.take());
     drop(child.stdin.take());

@@ -1,4 +1,4 @@
-//! Several brokers, of which some go down, of the embedded cluster alone.
+//! Several brokers, some of which stop. Only for the embedded cluster.
 
 mod common;
 

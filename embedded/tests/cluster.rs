@@ -1,4 +1,4 @@
-//! What AdminClient asks about the cluster: brokers, topics page by page, log directories, leaders.
+//! The cluster, as an AdminClient sees it: brokers, pages of topics, log directories and leaders.
 
 mod common;
 
@@ -170,7 +170,7 @@ fn the_preferred_leader_leads_already() {
     let missing = UnknownTopicOrPartition.code();
     let message = format!("No such partition as {}-9", topic.name);
     assert_eq!(told, [(missing, Some(&*message)), (missing, Some("No such topic as no-such-topic"))]);
-    // Of all topics only those partitions are told that were elected.
+    // For all topics, only elected partitions are returned.
     let request = ElectLeadersRequest::default().with_topic_partitions(None).with_timeout_ms(30_000);
     let results = raw.call(&request, 2).replica_election_results;
     assert!(results.iter().any(|result| **result.topic == *topic.name));

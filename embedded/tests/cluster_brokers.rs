@@ -1,5 +1,5 @@
-//! Several brokers: who leads what. `scripts/with-kafka --brokers 3` starts a Kafka for it; beside one of a single broker these
-//! tests start embedded ones.
+//! Several brokers and their leaders. `scripts/with-kafka --brokers 3` starts a Kafka for these tests. If the Kafka has a
+//! single broker, they start embedded brokers.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Settings: how they are shown, changed and refused.
+//! Configuration: descriptions, changes and refusals.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! DeleteRecords and OffsetForLeaderEpoch: where a log begins, and where the epochs of its leaders end.
+//! DeleteRecords and OffsetForLeaderEpoch: the start offset of a log, and the end offsets of leader epochs.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! DescribeProducers: what a partition knows of its producers.
+//! DescribeProducers: the producers of a partition.
 
 mod common;
 

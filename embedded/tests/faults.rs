@@ -1,4 +1,4 @@
-//! Faults on demand, of the embedded broker alone.
+//! Fault injection. Only for the embedded broker.
 
 mod common;
 
@@ -165,10 +165,10 @@ fn a_fault_that_cannot_happen_is_refused_at_the_call() {
         other => panic!("{other:?}"),
     };
     let unknown = ErrorCode::Unknown(999);
-    refused(kafka.fail(ApiKey::Produce, 1, unknown), "no broker answers with the error code 999");
-    refused(kafka.topic_error("t", Some(unknown)), "no broker answers with the error code 999");
-    refused(kafka.fail(ApiKey::Vote, 1, ErrorCode::InvalidRequest), "this broker does not serve it");
-    refused(kafka.fault(Fault::on(ApiKey::ApiVersions).topic("t")), "its requests name no topics");
+    refused(kafka.fail(ApiKey::Produce, 1, unknown), "no broker responds with the error code 999");
+    refused(kafka.topic_error("t", Some(unknown)), "no broker responds with the error code 999");
+    refused(kafka.fail(ApiKey::Vote, 1, ErrorCode::InvalidRequest), "the broker does not serve this API");
+    refused(kafka.fault(Fault::on(ApiKey::ApiVersions).topic("t")), "requests of this API name no topics");
     refused(kafka.broker_down(7), "the brokers have the ids 1 to 1");
     refused(kafka.broker_up(0), "the brokers have the ids 1 to 1");
 }

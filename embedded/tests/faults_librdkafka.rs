@@ -1,4 +1,4 @@
-//! Faults as a service meets them, by librdkafka.
+//! Faults, as a service with librdkafka sees them.
 
 mod common;
 

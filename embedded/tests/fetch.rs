@@ -1,4 +1,4 @@
-//! Fetch: how much is read, when a fetch waits and what wakes it, and what is refused.
+//! Fetch: the limits of a read, the wait for records, and refusals.
 
 mod common;
 

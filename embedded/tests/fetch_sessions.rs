@@ -1,4 +1,4 @@
-//! Fetch sessions (KIP-227): the broker keeps what a client wants, and answers only with what has changed.
+//! Fetch sessions (KIP-227): the broker stores the partitions that a client reads, and responds only with changes.
 
 mod common;
 
@@ -91,7 +91,7 @@ fn only_partitions_that_have_changed_are_told() {
         assert_eq!(session.call(&[(1, 1)]).responses, []);
         session.produce(0);
         session.produce(1);
-        // The one that has had records has gone to the end.
+        // The partition that returned records has moved to the end.
         assert_eq!(told(&session.call(&[])), [(0, 1), (1, 1)]);
     }
 }

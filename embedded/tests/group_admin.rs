@@ -1,4 +1,4 @@
-//! What an admin client sees of groups, and deletes.
+//! Groups as an admin client sees and deletes them.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Groups have one broker that coordinates them; the others send clients away.
+//! Each group has one coordinator, and the other brokers redirect clients.
 
 mod common;
 

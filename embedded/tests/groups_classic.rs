@@ -1,4 +1,4 @@
-//! Classic groups: how members join, share and leave.
+//! Classic groups: members join, sync and leave.
 
 mod common;
 
@@ -87,7 +87,7 @@ fn only_the_leader_is_told_the_members() {
     let (first, second) = (one.joined(), two.joined());
     assert_eq!((first.members.len(), second.members.len()), (2, 0));
     assert_eq!((first.generation_id, second.generation_id), (3, 3));
-    // While the leader assigns, a member that joins again as it was is told the same, and heartbeats are fine.
+    // While the leader assigns, a member that rejoins unchanged gets the same response, and heartbeats succeed.
     assert_error(two.heartbeat(), None);
     let again = two.join();
     assert_eq!((again.error_code, again.generation_id, again.members.len()), (0, 3, 0));
@@ -252,7 +252,7 @@ fn who_hangs_up_while_it_waits_is_a_member_still() {
     two.raw = kafka.coordinator(&group, 0);
     let joined = one.join();
     assert_eq!((joined.error_code, joined.generation_id, joined.members.len()), (0, 2, 2));
-    // It may join again, and is told what it has missed.
+    // It may rejoin, and gets the assignment that it missed.
     let joined = two.join();
     assert_eq!((joined.error_code, joined.generation_id, joined.members.len()), (0, 2, 0));
     two.send_sync(&[]);

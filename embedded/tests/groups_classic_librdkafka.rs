@@ -1,4 +1,4 @@
-//! Classic groups by librdkafka, as a service uses them.
+//! Classic groups with librdkafka, as a service uses them.
 
 mod common;
 

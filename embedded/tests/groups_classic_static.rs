@@ -1,4 +1,4 @@
-//! Classic groups: static members, which keep their places while they start again.
+//! Classic groups: static members, which keep their assignments when they restart.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn a_static_member_that_starts_again_has_its_assignment_and_nobody_rebalances() 
     assert_eq!(&again.sync(&[]).assignment[..], b"two");
     assert_error(one.heartbeat(), None);
     assert_error(again.heartbeat(), None);
-    // The one that it was before is fenced whatever it does.
+    // The previous member is fenced, whatever request it sends.
     let fenced = Some(ResponseError::FencedInstanceId);
     assert_error(two.heartbeat(), fenced);
     assert_error(two.sync(&[]).error_code, fenced);
@@ -48,7 +48,7 @@ fn a_static_member_that_starts_again_has_its_assignment_and_nobody_rebalances() 
     assert_error(two.commit(&topic.name, 0, 5), fenced);
     let id = two.id.clone();
     assert_eq!(leave(&mut two.raw, &group, &[(&id, Some("second"))]), [ResponseError::FencedInstanceId.code()]);
-    // Without its instance id nobody knows it.
+    // Without its instance id, it is unknown.
     two.instance = None;
     assert_error(two.heartbeat(), Some(ResponseError::UnknownMemberId));
 }
@@ -64,7 +64,7 @@ fn a_leader_that_starts_again_assigns_nothing_anew() {
     assert_eq!((&*joined.leader, joined.members.len()), (&*again.id, 2));
     assert_eq!(&again.sync(&[]).assignment[..], b"one");
     assert_error(two.heartbeat(), None);
-    // A client that does not know of that is told that somebody else leads: the one that it was before.
+    // For a client that does not support this, the response names another leader: the previous member.
     let mut old_client = Member::new(&kafka, &group).instance("first");
     let joined = old_client.raw.call(&old_client.join.clone(), 8);
     assert_eq!((joined.error_code, joined.generation_id, joined.members.len()), (0, 2, 0));

@@ -1,4 +1,4 @@
-//! Members of classic groups that are not heard of, or do not come in time.
+//! Members of classic groups whose timeouts expire.
 
 mod common;
 

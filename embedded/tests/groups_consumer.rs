@@ -1,4 +1,4 @@
-//! Consumer groups (KIP-848): members, epochs, and how partitions go from one to another.
+//! Consumer groups (KIP-848): members, epochs, and partitions that move between members.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn the_first_member_has_all_partitions_at_once() {
     let mut raw = kafka.coordinator_that_knows(&group, &[&topic]);
     assert_eq!(beat(&mut raw, &join_request(&group, "m1", &[&topic.name])), (1, of(&topic, &[0, 1, 2])));
     assert_eq!(state(&mut raw, &group), ("Stable".to_owned(), 1, 1));
-    // What has not changed is not told again, but to a member that tells all.
+    // Unchanged assignments are not sent again, except to a member that sends all fields.
     assert_eq!(beat(&mut raw, &beat_request(&group, "m1", 1)), (1, None));
     assert_eq!(beat(&mut raw, &owning(&group, "m1", 1, &[(topic.id, &[0, 1, 2])])), (1, None));
     let full = join_request(&group, "m1", &[&topic.name]).with_member_epoch(1);
@@ -45,7 +45,7 @@ fn a_partition_goes_to_the_second_member_once_the_first_has_given_it_back() {
     assert_eq!(state(&mut raw, &group), ("Reconciling".to_owned(), 2, 2));
     assert_eq!(beat(&mut raw, &beat_request(&group, "m2", 2)), (2, None));
 
-    // The first is told what it keeps, and stays in its epoch until it says that it has no more.
+    // The first member learns which partitions it keeps. It stays in its epoch until it reports only those partitions.
     assert_eq!(beat(&mut raw, &beat_request(&group, "m1", 1)), (1, of(&topic, &[0, 1])));
     let described = describe(&mut raw, &group);
     assert_eq!(partitions_of(&described.members[0]), (of(&topic, &[0, 1]).unwrap(), of(&topic, &[0, 1]).unwrap()));

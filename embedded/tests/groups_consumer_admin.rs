@@ -1,4 +1,4 @@
-//! What an admin client sees of consumer groups, and the offsets that their members commit.
+//! Consumer groups as an admin client sees them, and the offsets that their members commit.
 
 mod common;
 
@@ -34,7 +34,7 @@ fn members_commit_with_their_epochs() {
     assert_error(code("m1", 1, 8), Some(UnsupportedVersion));
     assert_error(code("m2", 1, 8), Some(UnknownMemberId));
 
-    // A member that is told to revoke is still in its epoch.
+    // A member that has to revoke partitions is still in its epoch.
     beat(&mut raw, &join_request(&group, "m2", &[&topic.name]));
     beat(&mut raw, &beat_request(&group, "m1", 1));
     let mut code = |member: &str, epoch: i32| commit(&mut raw, &commit_by(&group, &topic, member, epoch), 9);

@@ -1,14 +1,14 @@
-//! Who is to have which partitions: the results of the broker's assignors.
+//! The results of the server-side assignors.
 //!
-//! Who gets one more than another depends on the order of the members in a hash map of Kafka's. Their ids are chosen so that
-//! no two are in the same place.
+//! The order of the members in one of Kafka's hash maps determines which member gets one partition more. Member ids are chosen
+//! so that no two members share a bucket.
 
 mod common;
 
 use common::consumers::*;
 use common::*;
 
-/// The partitions of each member's target, as `a: t0 t1 | b: t2`. Of topics the first letter is told.
+/// The partitions of each member's target, as `a: t0 t1 | b: t2`. Topics are shortened to their first letter.
 fn targets(raw: &mut Raw, group: &str) -> String {
     let described = describe(raw, group);
     let members = described.members.iter().map(|member| {

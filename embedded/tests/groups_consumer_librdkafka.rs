@@ -1,4 +1,4 @@
-//! Consumer groups by librdkafka with `group.protocol=consumer`, as a service uses them.
+//! Consumer groups with librdkafka and `group.protocol=consumer`, as a service uses them.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What is wrong with a ConsumerGroupHeartbeat, in Kafka's words and in Kafka's order.
+//! Invalid ConsumerGroupHeartbeat requests: Kafka's messages, in Kafka's order.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Consumer groups with other settings of the broker than Kafka's defaults: only the embedded broker takes them here.
+//! Consumer groups with broker properties that differ from Kafka's defaults. Only for the embedded broker.
 
 mod common;
 
@@ -84,7 +84,7 @@ fn a_classic_member_that_does_not_join_or_sync_in_time_is_fenced() {
     assert_eq!(describe(&mut raw, "intime").members.len(), 2);
     assert_error(old.sync(&[]).error_code, None);
     embedded.advance(std::time::Duration::from_secs(5));
-    // Its sync was in time. Now it is told to join again.
+    // Its sync was in time. Now it has to rejoin.
     beat(&mut raw, &join_request("intime", "m2", &[&topic.name]));
     assert_error(old.heartbeat(), Some(RebalanceInProgress));
     embedded.advance(std::time::Duration::from_secs(9));

@@ -1,4 +1,4 @@
-//! Static members of consumer groups: a restart that nobody else notices.
+//! Static members of consumer groups: a restart that other members do not notice.
 
 mod common;
 

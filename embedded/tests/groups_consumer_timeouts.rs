@@ -1,4 +1,4 @@
-//! Members of consumer groups that are not heard of, or do not give back what they must.
+//! Members of consumer groups whose session expires, or that do not revoke partitions in time.
 
 mod common;
 
@@ -14,7 +14,7 @@ fn a_member_that_does_not_give_back_its_partitions_in_time_is_fenced() {
     let mut raw = kafka.coordinator_that_knows(&group, &[&topic]);
     beat(&mut raw, &join_request(&group, "m1", &[&topic.name]).with_rebalance_timeout_ms(300));
     beat(&mut raw, &join_request(&group, "m2", &[&topic.name]));
-    // The time runs from when it is told, and no heartbeat makes it longer.
+    // The timeout starts when the member learns that it has to revoke. Heartbeats do not extend it.
     assert_eq!(beat(&mut raw, &beat_request(&group, "m1", 1)), (1, of(&topic, &[0])));
     eventually(|| {
         let response = raw.call(&beat_request(&group, "m1", 1), 1);

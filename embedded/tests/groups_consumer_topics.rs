@@ -1,4 +1,5 @@
-//! Topics that come, grow and go under a consumer group, and subscriptions by a regular expression.
+//! Topics that are created, grow and are deleted while a consumer group reads them, and subscriptions with a regular
+//! expression.
 
 mod common;
 

@@ -65,7 +65,7 @@ fn alone(member: &mut Member, topic: &Topic, partitions: &[i32]) {
     assert_error(member.synced().error_code, None);
 }
 
-/// The state and the protocol type that DescribeGroups tells of a group.
+/// Returns the state and the protocol type of a group from DescribeGroups.
 fn describe_classic(raw: &mut Raw, group: &str) -> (String, String, usize) {
     let request = DescribeGroupsRequest::default().with_groups(vec![group_id(group)]);
     let group = raw.call(&request, 5).groups.remove(0);
@@ -114,7 +114,7 @@ fn a_classic_group_goes_over_to_the_new_protocol_member_by_member() {
         described.members.iter().map(|member| (member.member_type, member.member_epoch)).collect();
     assert_eq!((&*described.group_state, kinds), ("Reconciling", [(0, 1), (1, 2)].into()));
     assert_error(old.heartbeat(), Some(RebalanceInProgress));
-    // Its JoinGroup tells what it has; the answer is for the epoch in which it revokes.
+    // Its JoinGroup reports its partitions. The response is for the epoch in which it revokes.
     let mut owning = classic(&kafka, &group, &topic).join.protocols;
     owning[0].metadata = subscription_owning(&topic, &[0, 1]);
     old.join.protocols = owning;

@@ -1,4 +1,4 @@
-//! Classic groups that go over to the new protocol in the midst of a rebalance, and those that cannot.
+//! Classic groups that migrate to the new protocol during a rebalance, and groups that cannot migrate.
 
 mod common;
 
@@ -56,7 +56,7 @@ fn who_waits_for_its_assignment_joins_again() {
     one.send_join();
     assert_eq!((one.joined().generation_id, two.joined().generation_id), (2, 2));
     two.send_sync(&[]);
-    // Whether it is read before the heartbeat or after it, it is told the same.
+    // The response is the same before and after the heartbeat.
     assert_eq!(beat(&mut raw, &join_request(&group, "m1", &[&topic.name])).0, 3);
     assert_error(two.synced().error_code, Some(RebalanceInProgress));
     assert_error(one.heartbeat(), Some(RebalanceInProgress));

@@ -1,4 +1,4 @@
-//! Static members that come back with the other protocol.
+//! Static members that return with the other protocol.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What no client sends: garbage, lies about lengths, requests that nobody serves. Both brokers close the connection, and
-//! serve the others on.
+//! Invalid requests: garbage, wrong lengths and unsupported APIs. Both brokers close the connection, and keep serving other
+//! connections.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Idempotent producers: a batch that comes twice is kept once, and a gap or an old epoch is refused.
+//! Idempotent producers: a duplicate batch is stored once, and a gap or an old epoch is refused.
 
 mod common;
 

@@ -1,6 +1,6 @@
-//! What a broker takes of the process that it runs in: nothing when it is gone, and no time while nobody asks for anything.
+//! The resources of a broker: nothing is left after it is dropped, and an idle broker uses no CPU time.
 //!
-//! The tests look at the whole process, so each runs in one of its own.
+//! The tests measure the whole process, so each runs in a separate process.
 
 mod common;
 
@@ -97,7 +97,7 @@ fn runs_out_of_descriptors() {
     std::thread::sleep(Duration::from_millis(200)); // what is measured
     let woken = kafka.wakeups() - before;
     assert!(woken < 20, "it has woken {woken} times in 200 ms");
-    // As soon as there are descriptors again, those that wait are served.
+    // When file descriptors are free again, the waiting connections are served.
     clients.truncate(1);
     let began = Instant::now();
     Raw::connect(kafka.bootstrap_servers()).call(&ApiVersionsRequest::default(), 0);

@@ -33,7 +33,7 @@ fn handshake(raw: &mut Raw, mechanism: &str, version: i16) -> SaslHandshakeRespo
     raw.call(&SaslHandshakeRequest::default().with_mechanism(text(mechanism)), version)
 }
 
-/// The mechanisms that a broker lists to a client that asks for one that there is not.
+/// Returns the mechanisms that a broker lists if a client requests an unknown mechanism.
 fn mechanisms(kafka: &Kafka) -> Vec<String> {
     let mut raw = kafka.connect();
     let response = handshake(&mut raw, "GSSAPI", 1);
@@ -188,7 +188,7 @@ fn tokens_without_headers_are_taken_after_the_first_version_of_the_handshake() {
     assert_eq!(raw.receive_frame(), None);
 }
 
-/// Where nobody has to log in, Kafka takes a login for one too many.
+/// If no login is required, Kafka refuses a login.
 #[test]
 fn a_login_that_nobody_asks_for_is_refused() {
     let kafka = Kafka::start();
@@ -222,7 +222,7 @@ fn acls_know_a_user_that_has_logged_in() {
 fn a_user_without_a_name_or_a_password_is_refused_at_the_start() {
     for (user, password) in [("", "secret"), ("tester", "")] {
         let refused = embedded_kafka::EmbeddedKafka::builder().sasl(user, password).start().unwrap_err();
-        assert!(refused.to_string().contains("a user has a name and a password"), "{refused}");
+        assert!(refused.to_string().contains("expected a user name and a password, both not empty"), "{refused}");
     }
     let builder = embedded_kafka::EmbeddedKafka::builder().sasl(USER, "a-secret-word");
     assert!(!format!("{builder:?}").contains("a-secret-word"));

@@ -1,4 +1,4 @@
-//! Metadata: what a client hears of topics and brokers.
+//! Metadata: topics and brokers, as clients see them.
 
 mod common;
 
@@ -77,7 +77,7 @@ fn all_topics_no_topics_and_some() {
         assert!(has(ask(None, version)));
         assert!(ask(Some(vec![]), version).is_empty());
     }
-    // One that is asked for twice is told once.
+    // A topic that is named twice is returned once.
     assert_eq!(ask(Some(vec![named(&topic.name), named(&topic.name)]), 12).len(), 1);
 }
 

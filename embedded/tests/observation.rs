@@ -1,4 +1,4 @@
-//! What a test sees of the embedded broker, while real clients use it.
+//! Snapshots of the embedded broker while real clients use it.
 
 mod common;
 

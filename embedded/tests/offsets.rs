@@ -1,4 +1,4 @@
-//! Offsets that a group without members commits.
+//! Offsets that are committed by a group without members.
 
 mod common;
 

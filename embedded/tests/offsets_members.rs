@@ -1,4 +1,4 @@
-//! Offsets that the members of a classic group commit, and others beside them.
+//! Offsets that are committed by members of a classic group, and by other clients.
 
 mod common;
 

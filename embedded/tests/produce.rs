@@ -1,4 +1,4 @@
-//! Produce: what is taken, what is refused, and how the answer says so.
+//! Produce: accepted and refused batches, and their responses.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Quotas of clients, and SCRAM credentials of users: kept and described.
+//! Client quotas and SCRAM credentials: stored and described.
 
 mod common;
 

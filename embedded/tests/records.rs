@@ -1,4 +1,4 @@
-//! Records: what is produced is what is fetched.
+//! Records: a fetch returns the produced records.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Records by librdkafka, as a service sends and reads them: what a newcomer tries first.
+//! Records with librdkafka, as a service sends and receives them.
 
 mod common;
 

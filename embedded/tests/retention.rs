@@ -1,4 +1,4 @@
-//! What only the embedded broker has: cleaning on demand, and a bound for what all logs take.
+//! Features of the embedded broker alone: log cleaning on demand, and a limit for the size of all logs.
 
 mod common;
 

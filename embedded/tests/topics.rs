@@ -1,4 +1,4 @@
-//! Topics: how they are made, grown and deleted.
+//! Topics: creation, growth and deletion.
 
 mod common;
 

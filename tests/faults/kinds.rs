@@ -52,7 +52,7 @@ fn one_broker_of_three_is_down_and_the_others_answer() {
         assert_eq!(brokers(), [1, 2, 3]);
         for unknown in [-1, 0, 4] {
             let error = faults.try_broker_down(unknown).unwrap_err().to_string();
-            assert!(error.contains(&format!("take down broker {unknown}")) && error.contains("1 to 3"), "{error}");
+            assert!(error.contains(&format!("stop broker {unknown}")) && error.contains("1 to 3"), "{error}");
         }
         assert_eq!(brokers(), [1, 2, 3], "and none of them took all down");
     });

@@ -89,7 +89,7 @@ impl Api for CreateAclsRequest {
         if !cx.authorized(Operation::Alter, ResourceType::Cluster, CLUSTER) {
             return self.refuse(cx, ResponseError::ClusterAuthorizationFailed).into();
         }
-        // What can only be in a filter is not looked for, and Kafka stumbles over it.
+        // These values are valid only in a filter. Kafka fails on them with this error.
         let of_filters = |acl: &AclCreation| {
             acl.resource_type == 1
                 || ![LITERAL, PREFIXED].contains(&acl.resource_pattern_type)
@@ -167,7 +167,7 @@ impl Api for DeleteAclsRequest {
         if !cx.cluster.acls.is_enabled() {
             return refuse_filters(&self, &disabled("No Authorizer is configured.")).into();
         }
-        // An ACL that two filters match is listed for both.
+        // If two filters match an ACL, it is listed for both.
         let found: Vec<Vec<(Pattern, Entry)>> = filters
             .iter()
             .map(|filter| {

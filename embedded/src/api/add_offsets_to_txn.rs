@@ -1,4 +1,4 @@
-//! AddOffsetsToTxn: the offsets of a group are taken into a transaction.
+//! AddOffsetsToTxn: adds the offsets of a group to a transaction.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! AddPartitionsToTxn: partitions are taken into a transaction.
+//! AddPartitionsToTxn: adds partitions to a transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -25,7 +25,7 @@ impl Api for AddPartitionsToTxnRequest {
 
     fn handle(self, cx: &mut Cx<'_>) -> Answer<AddPartitionsToTxnResponse> {
         if cx.version >= 4 {
-            // Only brokers ask for several transactions at once.
+            // Only brokers send several transactions in one request.
             if !cx.authorized(Operation::ClusterAction, ResourceType::Cluster, acls::CLUSTER) {
                 return self.refuse(cx, ResponseError::ClusterAuthorizationFailed).into();
             }
@@ -93,7 +93,7 @@ fn add(cx: &mut Cx<'_>, transaction: &AddPartitionsToTxnTransaction) -> Vec<AddP
     answer(topics, |_, _| result.map_err(|error| known_before(2, cx.version, error)))
 }
 
-/// One answer for each partition, however often it is named.
+/// Returns one result for each partition, even if the request names a partition several times.
 fn answer_once(
     topics: &[AddPartitionsToTxnTopic],
     result: impl FnMut(&str, i32) -> Result<(), ResponseError>,

@@ -1,4 +1,4 @@
-//! AlterConfigs, which replaces all settings of a resource, and IncrementalAlterConfigs, which changes some.
+//! AlterConfigs, which replaces the configuration of a resource, and IncrementalAlterConfigs, which changes single properties.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -16,11 +16,11 @@ use crate::state::acls::Operation;
 use crate::state::api_error::ApiError;
 use crate::state::configs::alter::Change;
 
-/// What is asked for one resource, by either API.
+/// The changes to one resource, from either API.
 struct Wanted {
     kind: i8,
     name: String,
-    /// Each with its operation and its value.
+    /// The names of the properties, each with its operation and its value.
     changes: Vec<(String, i8, Option<String>)>,
 }
 
@@ -79,7 +79,7 @@ impl Api for AlterConfigsRequest {
     }
 }
 
-/// Changes the settings of each resource by itself; what has come of each.
+/// Changes the configuration of each resource separately. Returns the result for each resource.
 fn alter(cx: &mut Cx<'_>, wanted: Vec<Wanted>, replace: bool, validate_only: bool) -> Vec<Result<(), ApiError>> {
     let mut times: HashMap<(i8, String), usize> = HashMap::new();
     wanted.iter().for_each(|wanted| *times.entry((wanted.kind, wanted.name.clone())).or_default() += 1);
@@ -102,7 +102,7 @@ fn alter_one(cx: &mut Cx<'_>, wanted: Wanted, replace: bool, validate_only: bool
     if !nulls.is_empty() {
         return invalid(&format!("Null value not supported for : {}", nulls.join(", ")));
     }
-    // The older API knows no loggers.
+    // AlterConfigs does not support loggers.
     let kind = Kind::of(wanted.kind).filter(|kind| !replace || *kind != Kind::BrokerLogger);
     let Some(kind) = kind else { return invalid(&format!("Unknown resource type {}", wanted.kind)) };
     let resource = resources::find(cx, kind, &wanted.name)?;
@@ -136,7 +136,7 @@ fn incremental_answer(
     results: Vec<Result<(), ApiError>>,
 ) -> IncrementalAlterConfigsResponse {
     let responses = request.resources.iter().zip(results).map(|(resource, result)| {
-        let (code, message) = told(result);
+        let (code, message) = code_and_message(result);
         incremental_alter_configs_response::AlterConfigsResourceResponse::default()
             .with_error_code(code)
             .with_error_message(message)
@@ -148,7 +148,7 @@ fn incremental_answer(
 
 fn answer(request: &AlterConfigsRequest, results: Vec<Result<(), ApiError>>) -> AlterConfigsResponse {
     let responses = request.resources.iter().zip(results).map(|(resource, result)| {
-        let (code, message) = told(result);
+        let (code, message) = code_and_message(result);
         alter_configs_response::AlterConfigsResourceResponse::default()
             .with_error_code(code)
             .with_error_message(message)
@@ -158,7 +158,7 @@ fn answer(request: &AlterConfigsRequest, results: Vec<Result<(), ApiError>>) -> 
     AlterConfigsResponse::default().with_responses(responses.collect())
 }
 
-fn told(result: Result<(), ApiError>) -> (i16, Option<StrBytes>) {
+fn code_and_message(result: Result<(), ApiError>) -> (i16, Option<StrBytes>) {
     match result {
         Ok(()) => (0, None),
         Err(ApiError { error, message }) => (error.code(), message.map(StrBytes::from_string)),

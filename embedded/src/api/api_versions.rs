@@ -1,4 +1,4 @@
-//! ApiVersions: what the broker can be asked, and in which versions.
+//! ApiVersions: the APIs that the broker serves, with their versions.
 
 use std::ops::RangeInclusive;
 
@@ -9,7 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{Answer, Api, Cx, SUPPORTED};
 
-/// The features of a cluster of Kafka 4.1 with the versions that it knows, and whether the highest one is in use.
+/// The features of a Kafka 4.1 cluster with their supported versions, and whether the highest version is in use.
 const FEATURES: [(&str, i16, i16, bool); 6] = [
     ("eligible.leader.replicas.version", 0, 1, true),
     ("group.version", 0, 1, true),
@@ -39,7 +39,7 @@ impl Api for ApiVersionsRequest {
                 .with_supported_features(
                     FEATURES
                         .iter()
-                        // KAFKA-17011: the response has no version 0 before version 4 of the request.
+                        // Before version 4 of the request, the response must not contain version 0 (KAFKA-17011).
                         .filter(|(_, low, ..)| cx.version >= 4 || *low > 0)
                         .map(|&(name, low, high, _)| {
                             SupportedFeatureKey::default()
@@ -71,8 +71,7 @@ impl Api for ApiVersionsRequest {
     }
 }
 
-/// The answer to a version that the broker does not know: version 0 of the answer, with the versions that it knows
-/// (KIP-511).
+/// Returns the response to an unknown version: version 0 of the response, with the supported versions (KIP-511).
 pub(crate) fn unsupported() -> ApiVersionsResponse {
     refusal(ResponseError::UnsupportedVersion)
         .with_api_keys(served().into_iter().filter(|api| api.api_key == ApiKey::ApiVersions as i16).collect())
@@ -86,8 +85,8 @@ fn served() -> Vec<ApiVersion> {
     SUPPORTED
         .iter()
         .map(|&(key, low, high)| {
-            // Kafka 4 advertises 0 for Produce, though it takes 3 and later only: librdkafka up to 2.5 reads it as
-            // support for all record formats (KIP-896).
+            // Kafka 4 advertises version 0 of Produce, although it accepts only version 3 and later. librdkafka up to 2.5 reads
+            // it as support for all record formats (KIP-896).
             let low = if key == ApiKey::Produce { 0 } else { low };
             ApiVersion::default().with_api_key(key as i16).with_min_version(low).with_max_version(high)
         })

@@ -77,18 +77,18 @@ impl Api for AlterClientQuotasRequest {
             let entity = entry.entity.iter().map(|part| (name(&part.entity_type), part.entity_name.as_ref().map(name)));
             let changes = entry.ops.iter().map(|op| (name(&op.key), (!op.remove).then_some(op.value)));
             let result = cx.cluster.quotas.alter(entity.collect(), changes.collect(), !self.validate_only);
-            told(entry.entity, result)
+            result_of(entry.entity, result)
         });
         AlterClientQuotasResponse::default().with_entries(entries.collect()).into()
     }
 
     fn refuse(&self, _: &Cx<'_>, error: ResponseError) -> AlterClientQuotasResponse {
-        let entries = self.entries.iter().map(|entry| told(entry.entity.clone(), Err(ApiError::plain(error))));
+        let entries = self.entries.iter().map(|entry| result_of(entry.entity.clone(), Err(ApiError::plain(error))));
         AlterClientQuotasResponse::default().with_entries(entries.collect())
     }
 }
 
-fn told(
+fn result_of(
     entity: Vec<alter_client_quotas_request::EntityData>,
     result: Result<(), ApiError>,
 ) -> alter_client_quotas_response::EntryData {

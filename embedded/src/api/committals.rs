@@ -1,4 +1,4 @@
-//! What the requests that commit and delete offsets have in common: an answer for each offset.
+//! Shared parts of the requests that commit and delete offsets: the results of all offsets.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::TopicName;
@@ -6,10 +6,10 @@ use kafka_protocol::messages::TopicName;
 use super::Cx;
 use crate::state::groups::Committals;
 
-/// The topics of an answer, each with its partitions.
+/// The topics of a response, each with the results of its partitions.
 pub(super) type Answers = Vec<(TopicName, Vec<(i32, Result<(), ResponseError>)>)>;
 
-/// The offsets of a request that are of partitions which exist and which the client may read.
+/// The offsets of a request whose partitions exist and which the client may read.
 pub(super) struct Committable<'a, T> {
     pub(super) offsets: Vec<T>,
     names: Vec<(&'a TopicName, Vec<i32>)>,
@@ -17,7 +17,7 @@ pub(super) struct Committable<'a, T> {
 }
 
 impl Cx<'_> {
-    /// Takes those offsets of a request that may be committed or deleted.
+    /// Selects the offsets of a request that may be committed or deleted.
     pub(super) fn committable<'a, T, P: Iterator<Item = (i32, T)>>(
         &self,
         topics: impl Iterator<Item = (&'a TopicName, P)>,
@@ -43,8 +43,8 @@ impl Cx<'_> {
 }
 
 impl<T> Committable<'_, T> {
-    /// The answers, given what became of the offsets. As in Kafka, those that were refused come first, and then each topic
-    /// has one answer; else each has as many as it has in the request.
+    /// Returns the results of all partitions. If offsets were refused, they come first and each topic occurs once, as in Kafka.
+    /// Otherwise each topic occurs as often as in the request.
     pub(super) fn answers(self, committals: Committals) -> Answers {
         let mut committals = committals.into_iter();
         let merged = !self.refused.is_empty();

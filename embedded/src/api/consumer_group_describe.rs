@@ -1,4 +1,4 @@
-//! ConsumerGroupDescribe: a consumer group with its members, and what they have and are to have.
+//! ConsumerGroupDescribe: a consumer group with its members, their assignments and their target assignments.
 
 use std::ops::RangeInclusive;
 
@@ -16,7 +16,7 @@ use crate::state::Topics;
 use crate::state::acls::{Operation, ResourceType};
 use crate::state::groups::consumer::{Assignment, ConsumerGroup, Member, Settings};
 
-/// The value for rights that were not asked for.
+/// The value of authorized operations if the request did not ask for them.
 const NOT_ASKED: i32 = i32::MIN;
 
 impl Api for ConsumerGroupDescribeRequest {
@@ -73,7 +73,7 @@ fn describe(cx: &Cx<'_>, id: &GroupId, group: &ConsumerGroup) -> DescribedGroup 
         .with_authorized_operations(NOT_ASKED)
 }
 
-/// Without its members, if they read topics that the client may not see.
+/// If members read topics that the client may not see, the group is returned without its members.
 fn hide_from_those_without_rights(cx: &Cx<'_>, group: DescribedGroup) -> DescribedGroup {
     let sees = |assignment: &Described| {
         let mut topics = assignment.topic_partitions.iter();
@@ -107,7 +107,7 @@ fn describe_member(topics: &Topics, group: &ConsumerGroup, member: &Member) -> D
         .with_member_type(if member.classic.is_some() { 0 } else { 1 })
 }
 
-/// Without the topics that are deleted: they have no names any more.
+/// Deleted topics are left out, because they have no names any more.
 fn describe_assignment(topics: &Topics, assignment: &Assignment) -> Described {
     let topics = assignment.iter().filter_map(|(id, partitions)| {
         Some(

@@ -1,4 +1,4 @@
-//! CreatePartitions: topics grow.
+//! CreatePartitions: adds partitions to topics.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -24,7 +24,7 @@ impl Api for CreatePartitionsRequest {
         let mut results = Vec::with_capacity(times.len());
         for topic in self.topics {
             match times.remove(&topic.name) {
-                // It was answered when it came first.
+                // The response already contains the topic, from its first occurrence.
                 None => {}
                 Some(1) => {
                     let name = topic.name.clone();

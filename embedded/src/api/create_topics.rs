@@ -1,4 +1,4 @@
-//! CreateTopics.
+//! CreateTopics: creates topics.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -16,7 +16,7 @@ use crate::state::api_error::ApiError;
 use crate::state::topics::{MOST_PARTITIONS, NewTopic, Plan};
 use crate::state::{Cluster, acls};
 
-/// The topic of Kafka's own metadata, which no client can make.
+/// The topic of Kafka's own metadata, which clients cannot create.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 impl Api for CreateTopicsRequest {
@@ -31,7 +31,7 @@ impl Api for CreateTopicsRequest {
         let mut times: HashMap<TopicName, usize> = HashMap::new();
         self.topics.iter().for_each(|topic| *times.entry(topic.name.clone()).or_default() += 1);
         let may_create = cx.authorized(Operation::Create, ResourceType::Cluster, acls::CLUSTER);
-        // All are checked before one is made: names that collide with each other do not hinder each other.
+        // Check all topics before any topic is created. So topics of one request whose names collide do not affect each other.
         let mut planned = Vec::with_capacity(self.topics.len());
         let mut prohibited = Vec::new();
         for topic in self.topics {

@@ -1,4 +1,4 @@
-//! DeleteGroups: groups without members, with their offsets.
+//! DeleteGroups: deletes groups without members, with their offsets.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -29,7 +29,7 @@ impl Api for DeleteGroupsRequest {
     }
 }
 
-/// One answer for each group, however often it is named.
+/// Returns one result for each group, even if the request names a group several times.
 fn answer(
     request: &DeleteGroupsRequest,
     mut result: impl FnMut(&str) -> Result<(), ResponseError>,

@@ -1,4 +1,4 @@
-//! DeleteRecords: a log begins later.
+//! DeleteRecords: moves the start offset of a log.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -24,7 +24,7 @@ impl Api for DeleteRecordsRequest {
     }
 }
 
-/// Deletes the records before an offset, or all for -1; where the log begins then.
+/// Deletes the records before an offset, or all records if the offset is -1. Returns the new start offset.
 fn delete(cx: &mut Cx<'_>, topic: &str, index: i32, offset: i64) -> Result<i64, ResponseError> {
     if !cx.authorized(Operation::Delete, ResourceType::Topic, topic) {
         return Err(ResponseError::TopicAuthorizationFailed);
@@ -53,7 +53,7 @@ fn delete(cx: &mut Cx<'_>, topic: &str, index: i32, offset: i64) -> Result<i64, 
     Ok(start)
 }
 
-/// An answer for each partition. Of one that is named twice the last offset counts.
+/// Returns one result for each partition. If a partition is named twice, the last offset counts.
 fn answer(
     request: &DeleteRecordsRequest,
     mut delete: impl FnMut(&str, i32, i64) -> Result<i64, ResponseError>,

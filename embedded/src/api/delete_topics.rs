@@ -1,4 +1,4 @@
-//! DeleteTopics: by name, or by id from version 6 on.
+//! DeleteTopics: deletes topics by name or, since version 6, by id.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use super::{Answer, Api, Cx};
 use crate::state::acls::{self, Operation, ResourceType};
 use crate::state::api_error::ApiError;
 
-/// A topic by what the client calls it: by its name, or by its id.
+/// A topic, by its name or by its id.
 type Target = (Option<TopicName>, Uuid);
 
 impl Api for DeleteTopicsRequest {
@@ -73,7 +73,7 @@ fn targets(request: &DeleteTopicsRequest) -> impl Iterator<Item = Target> {
     by_name.chain(request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id)))
 }
 
-/// The topic that is called so, if the client may delete it.
+/// Returns the topic if the client may delete it.
 fn find(cx: &Cx<'_>, (name, id): &Target, repeated: bool) -> Result<Uuid, ApiError> {
     let topics = &cx.cluster.topics;
     match name {

@@ -11,7 +11,7 @@ use super::{Answer, Api, Cx};
 use crate::state::acls::{self, Operation, ResourceType};
 use crate::state::api_error::ApiError;
 
-/// The kinds of endpoints: those of brokers, and those of controllers.
+/// The endpoint types: brokers and controllers.
 const BROKER: i8 = 1;
 const CONTROLLER: i8 = 2;
 

@@ -1,4 +1,4 @@
-//! DescribeConfigs: settings of topics, brokers, loggers, groups and client metrics.
+//! DescribeConfigs: the configuration of topics, brokers, loggers, groups and client metrics.
 
 use std::ops::RangeInclusive;
 
@@ -84,7 +84,7 @@ fn describe(cx: &Cx<'_>, kind: Kind, resource: &DescribeConfigsResource) -> Resu
     }
 }
 
-/// The settings that differ between the brokers.
+/// Returns the properties that can differ between brokers.
 fn own(cx: &Cx<'_>) -> Vec<(&'static str, String)> {
     let Some(broker) = cx.cluster.brokers.iter().find(|broker| broker.id == cx.broker) else { return Vec::new() };
     let address = format!("PLAINTEXT://{}:{}", broker.host, broker.port);

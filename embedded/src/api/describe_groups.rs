@@ -1,4 +1,4 @@
-//! DescribeGroups: the states and the members of classic groups.
+//! DescribeGroups: the state and the members of classic groups.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::state::acls::{Operation, ResourceType};
 use crate::state::groups::Membership;
 use crate::state::groups::classic::{ClassicGroup, State};
 
-/// From this version on a group that is not there is an error; before it is one in the state Dead (KIP-1043).
+/// Since this version, a missing group is an error. Before, it is a group in the state Dead (KIP-1043).
 const NOT_FOUND: i16 = 6;
 
 impl Api for DescribeGroupsRequest {
@@ -58,7 +58,7 @@ fn describe(cx: &Cx<'_>, id: &str) -> Result<DescribedGroup, ResponseError> {
     })
 }
 
-/// Only a stable group is described with its protocol and its subscriptions.
+/// The protocol and the subscriptions are returned only if the group is stable.
 fn describe_classic(group: &ClassicGroup) -> DescribedGroup {
     let text = |text: &str| StrBytes::from_string(text.to_owned());
     let protocol = group.protocol().filter(|_| group.state() == State::Stable);

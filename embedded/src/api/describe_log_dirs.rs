@@ -1,4 +1,4 @@
-//! DescribeLogDirs: how many bytes the replicas of a broker take.
+//! DescribeLogDirs: the size of the replicas of a broker in bytes.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -47,7 +47,7 @@ impl Api for DescribeLogDirsRequest {
                 topics.push(DescribeLogDirsTopic::default().with_name(name).with_partitions(partitions));
             }
         }
-        // There is no disk, so there is no size to report.
+        // There is no disk, so there is no disk size to report.
         let directory = cx.cluster.configs.broker("log.dir").to_owned();
         let result =
             DescribeLogDirsResult::default().with_log_dir(StrBytes::from_string(directory)).with_topics(topics);

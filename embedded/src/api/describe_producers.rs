@@ -1,4 +1,4 @@
-//! DescribeProducers: what partitions know of the producers that write to them.
+//! DescribeProducers: the producers of partitions.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! DescribeQuorum: the controllers. Every broker is one, and the controller in Metadata is their leader.
+//! DescribeQuorum: the controllers. Every broker is a controller, and the controller in Metadata is the leader of the quorum.
 
 use std::ops::RangeInclusive;
 
@@ -11,7 +11,7 @@ use super::{Answer, Api, Cx};
 use crate::state::acls::{self, Operation, ResourceType};
 use crate::state::api_error::ApiError;
 
-/// The topic of the controllers' log, of which there is one partition.
+/// The topic of the controllers' log, which has one partition.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 impl Api for DescribeQuorumRequest {
@@ -63,7 +63,7 @@ impl Api for DescribeQuorumRequest {
             Node::default().with_node_id(BrokerId(broker.id)).with_listeners(vec![listener])
         });
         let response = DescribeQuorumResponse::default().with_error_message(None).with_topics(vec![topic]);
-        // The versions before 2 cannot tell the nodes.
+        // Versions before 2 have no field for the nodes.
         let nodes = if cx.version >= 2 { nodes.collect() } else { Vec::new() };
         response.with_nodes(nodes).into()
     }

@@ -79,7 +79,7 @@ impl Api for ListTransactionsRequest {
             .cluster
             .transactions
             .iter()
-            // Each broker lists those that it coordinates.
+            // Each broker lists only the transactional ids that it coordinates.
             .filter(|(id, transaction)| wanted(id, transaction) && cx.check_transaction_coordinator(id).is_ok())
             .filter(|(id, _)| cx.check_transactional(Operation::Describe, id).is_ok())
             .map(|(id, transaction)| {

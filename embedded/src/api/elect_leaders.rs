@@ -1,4 +1,4 @@
-//! ElectLeaders: the preferred replica leads, or any where none in sync can.
+//! ElectLeaders: elects the preferred replica, or any replica if none in sync is available.
 
 use std::ops::RangeInclusive;
 
@@ -23,7 +23,7 @@ impl Api for ElectLeadersRequest {
         if !cx.authorized(Operation::Alter, ResourceType::Cluster, acls::CLUSTER) {
             return self.refuse(cx, ResponseError::ClusterAuthorizationFailed).into();
         }
-        // Version 0 knows no other election.
+        // Version 0 supports only this kind of election.
         let election = match self.election_type {
             0 => Election::Preferred,
             1 => Election::Unclean,
@@ -45,7 +45,7 @@ impl Api for ElectLeadersRequest {
             for index in partitions {
                 let result = cx.cluster.elect(&name, index, election);
                 let needless = |error: &ApiError| error.error == ResponseError::ElectionNotNeeded;
-                // If all topics are asked for, only partitions that needed an election are listed.
+                // If the request is for all topics, the response lists only partitions that needed an election.
                 if self.topic_partitions.is_some() || !result.as_ref().is_err_and(needless) {
                     of_topic.push((index, result));
                 }

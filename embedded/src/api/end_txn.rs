@@ -1,4 +1,4 @@
-//! EndTxn: a transaction is committed or aborted.
+//! EndTxn: commits or aborts a transaction.
 
 use std::ops::RangeInclusive;
 
@@ -17,7 +17,7 @@ impl Api for EndTxnRequest {
 
     fn handle(self, cx: &mut Cx<'_>) -> Answer<EndTxnResponse> {
         let producer = Producer { id: self.producer_id.0, epoch: self.producer_epoch };
-        // A client of version 5 has transactions of version 2.
+        // Since version 5, clients use transaction version 2.
         let bump = cx.version >= 5;
         let result = cx
             .check_transactional(Operation::Write, &self.transactional_id)

@@ -1,4 +1,4 @@
-//! Fetch: records read from partitions, at once or when there are enough of them.
+//! Fetch: reads records from partitions, at once or when enough records are available.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -43,7 +43,7 @@ impl Api for FetchRequest {
     fn refuse(&self, cx: &Cx<'_>, error: ResponseError) -> FetchResponse {
         let mut response = FetchResponse::default().with_error_code(error.code()).with_session_id(self.session_id);
         if cx.version < 13 {
-            // Clients of these versions look at the partitions.
+            // Clients of these versions read the errors of the partitions.
             let topics = self.topics.iter().map(|topic| {
                 let partitions = topic.partitions.iter().map(|partition| refused(partition.partition, error));
                 FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_partitions(partitions.collect())
@@ -54,7 +54,7 @@ impl Api for FetchRequest {
     }
 }
 
-/// Answers the fetches that wait for a partition that has changed, or whose wait is over.
+/// Responds to the fetches whose partitions have changed, or whose wait is over.
 pub(crate) fn answer_ready(cluster: &mut Cluster, now: Time, outbox: &mut Outbox) {
     for partition in cluster.topics.take_touched() {
         cluster.fetches.parked.changed(partition, &cluster.topics);
@@ -65,7 +65,7 @@ pub(crate) fn answer_ready(cluster: &mut Cluster, now: Time, outbox: &mut Outbox
     }
 }
 
-/// Takes the request into its session, if it has one.
+/// Adds the request to its session, if it has one.
 fn enter(request: FetchRequest, cx: &mut Cx<'_>) -> Result<Fetch, ResponseError> {
     let uses_ids = cx.version >= 13;
     let size = |size: i32| usize::try_from(size).unwrap_or_default();
@@ -79,7 +79,7 @@ fn enter(request: FetchRequest, cx: &mut Cx<'_>) -> Result<Fetch, ResponseError>
         let name = if uses_ids { topic_name(topics, topic_id) } else { Some(name) };
         for partition in partitions {
             let partition = want(name.clone(), topic_id, &partition);
-            // Of a partition that is named twice the last offset counts, in the place of the first.
+            // If a partition is named twice, the last offset counts, in the position of the first occurrence.
             match places.entry((topic_id, name.clone(), partition.index)) {
                 Entry::Occupied(place) => wanted[*place.get()] = partition,
                 Entry::Vacant(place) => {
@@ -126,7 +126,7 @@ fn want(topic: Option<TopicName>, id: Uuid, partition: &FetchPartition) -> Wante
     }
 }
 
-/// The answer, with what the session lets the client see of it.
+/// Returns the response, with the partitions that the session includes.
 fn answer(cluster: &mut Cluster, fetch: &Fetch, outcome: Outcome, now: Time) -> FetchResponse {
     let shown = match cluster.fetches.sessions.leave(fetch, &outcome.found, now) {
         Ok(shown) => shown,
@@ -179,7 +179,7 @@ fn data(index: i32, found: Found) -> PartitionData {
 }
 
 fn refused(index: i32, error: ResponseError) -> PartitionData {
-    // Kafka has no list of aborted transactions where it has tried to read, else an empty one.
+    // In Kafka, the list of aborted transactions is null if the broker tried to read the partition, and empty otherwise.
     let unknown = [
         ResponseError::UnknownTopicOrPartition,
         ResponseError::UnknownTopicId,
@@ -194,7 +194,7 @@ fn refused(index: i32, error: ResponseError) -> PartitionData {
         .with_records(Some(Default::default()))
 }
 
-/// The error; a client that has asked the wrong broker, or in the wrong epoch, learns who leads.
+/// Adds the leader to the error, if the client used the wrong broker or the wrong epoch.
 fn with_leader(
     cluster: &Cluster,
     fetch: &Fetch,

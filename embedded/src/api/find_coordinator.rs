@@ -1,4 +1,4 @@
-//! FindCoordinator: which broker coordinates a group or a transactional id.
+//! FindCoordinator: the broker that coordinates a group or a transactional id.
 
 use std::ops::RangeInclusive;
 
@@ -14,10 +14,10 @@ use crate::state::internal;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
-/// What share groups keep, which are not served.
+/// The key type of share groups, which are not supported.
 const SHARE: i8 = 2;
 
-/// From this version on several keys are asked for at once.
+/// Since this version, a request can contain several keys.
 const BATCHED: i16 = 4;
 
 impl Api for FindCoordinatorRequest {

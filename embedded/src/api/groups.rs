@@ -1,4 +1,4 @@
-//! What the APIs of groups have in common.
+//! Shared parts of the group APIs.
 
 use kafka_protocol::ResponseError;
 
@@ -7,17 +7,17 @@ use crate::state::acls::{Operation, ResourceType};
 use crate::state::groups::{Around, Groups, Waiter};
 
 impl Cx<'_> {
-    /// The groups, with what they need of the cluster around them.
+    /// Returns the groups, and the parts of the cluster that they need.
     pub(crate) fn groups(&mut self) -> (&mut Groups, Around<'_>) {
         self.cluster.groups(self.now, self.outbox)
     }
 
-    /// The request as one that is answered by the outbox.
+    /// Returns the ticket of the request, for a response through the outbox.
     pub(crate) fn waiter(&self) -> Waiter {
         Waiter { ticket: self.ticket, version: self.version }
     }
 
-    /// Whether a member's request about a group may be served: by rights, by its id and by the broker that is asked.
+    /// Checks whether a member's request is served: its rights, its group id and the coordinator.
     pub(crate) fn check_member_of(&self, group_id: &str) -> Result<(), ResponseError> {
         self.check_group(Operation::Read, group_id)?;
         if group_id.is_empty() {
@@ -26,7 +26,7 @@ impl Cx<'_> {
         self.check_coordinator(group_id)
     }
 
-    /// Whether the client may do this to a group.
+    /// Checks whether the client may do this to a group.
     pub(crate) fn check_group(&self, operation: Operation, group_id: &str) -> Result<(), ResponseError> {
         if self.authorized(operation, ResourceType::Group, group_id) {
             Ok(())
@@ -35,7 +35,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Whether there is such a partition, and offsets of its topic may be committed and deleted.
+    /// Checks whether the partition exists, and whether offsets of its topic may be committed and deleted.
     pub(crate) fn check_committable(&self, topic: &str, partition: i32) -> Result<(), ResponseError> {
         if !self.authorized(Operation::Read, ResourceType::Topic, topic) {
             Err(ResponseError::TopicAuthorizationFailed)

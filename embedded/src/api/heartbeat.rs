@@ -1,4 +1,4 @@
-//! Heartbeat: a member is alive, and learns whether it has to join again.
+//! Heartbeat: a member is alive. The response says whether it has to rejoin.
 
 use std::ops::RangeInclusive;
 

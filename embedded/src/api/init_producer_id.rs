@@ -1,4 +1,4 @@
-//! InitProducerId: an identity for a producer that is idempotent or transactional.
+//! InitProducerId: assigns an id to an idempotent or transactional producer.
 
 use std::ops::RangeInclusive;
 
@@ -57,7 +57,7 @@ fn init(request: &InitProducerIdRequest, cx: &mut Cx<'_>) -> Result<Producer, Re
     cx.cluster.init_transactional_id(id, timeout, had, cx.now)
 }
 
-/// Whether the client may have an id without a transactional id: who may write to any topic may have one.
+/// Checks whether the client may get a producer id without a transactional id. It needs the right to write to any topic.
 fn check_idempotent(cx: &Cx<'_>) -> Result<(), ResponseError> {
     if cx.authorized(Operation::IdempotentWrite, ResourceType::Cluster, acls::CLUSTER)
         || cx.authorized_to_any(Operation::Write, ResourceType::Topic)

@@ -1,4 +1,4 @@
-//! JoinGroup: a member comes into a group.
+//! JoinGroup: a member joins a group.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -31,11 +31,11 @@ impl Api for JoinGroupRequest {
             instance_id: self.group_instance_id.as_ref().map(StrBytes::to_string),
             client_id: cx.client.id.clone(),
             client_host: cx.client.host.clone(),
-            // Version 0 has one timeout for both.
+            // Version 0 has a single timeout for the session and the rebalance.
             rebalance_timeout: if cx.version == 0 { self.session_timeout_ms } else { self.rebalance_timeout_ms },
             session_timeout: self.session_timeout_ms,
             protocol_type: self.protocol_type.to_string(),
-            // Copies, so that the group does not keep the request alive.
+            // Copy the bytes, so that the group does not keep the request in memory.
             protocols: protocols.map(|p| (p.name.to_string(), Bytes::copy_from_slice(&p.metadata))).collect(),
         };
         let (groups, around) = cx.groups();

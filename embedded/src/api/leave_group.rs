@@ -1,4 +1,4 @@
-//! LeaveGroup: members go.
+//! LeaveGroup: members leave a group.
 
 use std::ops::RangeInclusive;
 

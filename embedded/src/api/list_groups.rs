@@ -1,4 +1,4 @@
-//! ListGroups: the groups that the broker coordinates.
+//! ListGroups: the groups that this broker coordinates.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;

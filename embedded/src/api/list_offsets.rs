@@ -1,4 +1,4 @@
-//! ListOffsets: the first, the last and other offsets of partitions.
+//! ListOffsets: the first and last offset of a partition, and offsets by time.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -12,14 +12,14 @@ use super::{Answer, Api, Cx};
 use crate::state::acls::{Operation, ResourceType};
 use crate::state::times::Timed;
 
-// Values that are not a time.
+// Special values of the timestamp.
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 
-/// The replica id of a client that looks at any replica, for debugging.
+/// The replica id of a client that may read any replica, for debugging.
 const DEBUGGING: BrokerId = BrokerId(-2);
 
 impl Api for ListOffsetsRequest {
@@ -45,7 +45,7 @@ fn find(
     if !cx.authorized(Operation::Describe, ResourceType::Topic, topic) {
         return Err(ResponseError::TopicAuthorizationFailed);
     }
-    // A partition is asked for once.
+    // A partition must occur only once in a request.
     let &[wanted] = wanted else { return Err(ResponseError::InvalidRequest) };
     let since = match wanted.timestamp {
         0.. => 1,
@@ -75,11 +75,11 @@ fn find(
         MAX_TIMESTAMP => partition.latest_timestamp().filter(|found| found.offset < end),
         timestamp => partition.since(timestamp).filter(|found| found.offset < end),
     };
-    // Earlier versions have no place for the epoch.
+    // Earlier versions have no field for the epoch.
     Ok(found.map(|found| if cx.version < 4 { Timed { leader_epoch: -1, ..found } } else { found }))
 }
 
-/// An answer for each partition, however often it is named.
+/// Returns one result for each partition, even if the request names a partition several times.
 fn answer(
     request: &ListOffsetsRequest,
     find: impl Fn(&str, &[&ListOffsetsPartition]) -> Result<Option<Timed>, ResponseError>,

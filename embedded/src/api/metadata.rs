@@ -56,7 +56,7 @@ impl Api for MetadataRequest {
 
     fn refuse(&self, cx: &Cx<'_>, error: ResponseError) -> MetadataResponse {
         let topics = self.topics.iter().flatten().map(|wanted| {
-            // The versions before 12 cannot tell a topic without a name.
+            // Versions before 12 cannot represent a topic without a name.
             let name = wanted.name.clone().or_else(|| (cx.version < 12).then(TopicName::default));
             failed(name, error).with_topic_id(wanted.topic_id)
         });
@@ -80,13 +80,13 @@ fn with_brokers(cx: &Cx<'_>) -> MetadataResponse {
         .with_cluster_authorized_operations(NOT_ASKED)
 }
 
-/// All topics that the client may see.
+/// Returns all topics that the client may see.
 fn all(cx: &Cx<'_>) -> Vec<MetadataResponseTopic> {
     let visible = |topic: &&Topic| cx.authorized(Operation::Describe, ResourceType::Topic, &topic.name);
     cx.cluster.topics.iter().filter(visible).map(|topic| describe(cx, topic)).collect()
 }
 
-/// The topics of these ids. Names beside them are not looked at.
+/// Returns the topics with these ids. Topic names in the request are ignored.
 fn by_id(cx: &Cx<'_>, wanted: &[MetadataRequestTopic]) -> Vec<MetadataResponseTopic> {
     let mut seen = HashSet::new();
     let ids = wanted.iter().map(|topic| topic.topic_id).filter(|id| !id.is_nil() && seen.insert(*id));
@@ -101,7 +101,8 @@ fn by_id(cx: &Cx<'_>, wanted: &[MetadataRequestTopic]) -> Vec<MetadataResponseTo
     unknown.into_iter().chain(known).collect()
 }
 
-/// The topics of these names, those that are there first; one that is not is made if the client may.
+/// Returns the topics with these names, existing topics first. If a topic is missing and the client may create it, it is
+/// created.
 fn by_name(cx: &mut Cx<'_>, wanted: &[MetadataRequestTopic], may_create: bool) -> Vec<MetadataResponseTopic> {
     let mut seen = HashSet::new();
     let names: Vec<TopicName> =
@@ -118,7 +119,7 @@ fn by_name(cx: &mut Cx<'_>, wanted: &[MetadataRequestTopic], may_create: bool) -
     known
 }
 
-/// Whether the topic was made for the client that asks for it.
+/// Returns whether the topic was created for the client.
 fn find(cx: &mut Cx<'_>, name: &str, may_create: bool) -> Result<bool, ResponseError> {
     if let Some(error) = cx.cluster.topic_errors.get(name) {
         return Err(*error);
@@ -153,7 +154,7 @@ fn failed(name: Option<TopicName>, error: ResponseError) -> MetadataResponseTopi
 
 fn describe(cx: &Cx<'_>, topic: &Topic) -> MetadataResponseTopic {
     let ids = |brokers: &[i32]| brokers.iter().copied().map(BrokerId).collect::<Vec<_>>();
-    // Version 0 leaves out replicas that are down, and says so by an error.
+    // Version 0 leaves out replicas that are down, and reports them with an error code.
     let up = |brokers: &[i32]| match cx.version {
         0 => brokers.iter().copied().filter(|id| cx.cluster.is_up(*id)).map(BrokerId).collect(),
         _ => ids(brokers),

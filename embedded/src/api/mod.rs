@@ -1,4 +1,5 @@
-//! The requests that the broker answers: one file for each API or family of APIs, which decodes, asks the state and encodes.
+//! The APIs of the broker. Each API or family of APIs has one file, which decodes requests, calls the state and encodes
+//! responses.
 
 mod acls;
 mod add_offsets_to_txn;
@@ -68,30 +69,30 @@ use crate::wire::{self, Malformed, Reply};
 /// An API that the broker serves.
 pub(crate) trait Api: Decodable + HeaderVersion + Named {
     const KEY: ApiKey;
-    /// The versions that ApiVersions lists: those of Kafka 4.1 that `kafka-protocol` knows.
+    /// The versions in the ApiVersions response: the versions of Kafka 4.1 that `kafka-protocol` supports.
     const VERSIONS: RangeInclusive<i16>;
     type Response: Encodable + HeaderVersion + Throttle + Send + 'static;
 
-    /// Carries the request out.
+    /// Processes the request.
     fn handle(self, cx: &mut Cx<'_>) -> Answer<Self::Response>;
 
-    /// The answer that refuses all that is asked for, with one error.
+    /// Returns the response that refuses the whole request with one error.
     fn refuse(&self, cx: &Cx<'_>, error: ResponseError) -> Self::Response;
 
-    /// Whether the client waits for an answer.
+    /// Returns whether the client expects a response.
     fn wants_answer(&self) -> bool {
         true
     }
 }
 
-/// What comes of a request.
+/// The result of a request.
 pub(crate) enum Answer<R> {
     Now(R),
-    /// The state keeps the ticket of the request, and answers by the [`Outbox`].
+    /// The state keeps the ticket of the request, and responds through the [`Outbox`].
     Later,
-    /// The request wants no answer.
+    /// The request has no response.
     Never,
-    /// The connection is closed, as Kafka does where it has no other answer.
+    /// The connection is closed, as Kafka does if it has no other response.
     Close,
 }
 
@@ -109,15 +110,15 @@ impl<T: Encodable + HeaderVersion + Throttle + Send> Reply for T {
     }
 }
 
-/// A request's surroundings: who asks, where, when, and of which cluster.
+/// The context of a request: the client, the broker, the time and the cluster.
 pub(crate) struct Cx<'a> {
     pub(crate) cluster: &'a mut Cluster,
     pub(crate) outbox: &'a mut Outbox,
     /// The time of the broker's clock.
     pub(crate) now: Time,
-    /// The time that a waiting Fetch goes by: a stopped clock does not stop it.
+    /// The real time, which the wait of a Fetch uses. It also passes while the clock is paused.
     pub(crate) real: Time,
-    /// The broker that is asked.
+    /// The broker that received the request.
     pub(crate) broker: i32,
     pub(crate) ticket: Ticket,
     pub(crate) version: i16,
@@ -125,23 +126,23 @@ pub(crate) struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// Whether the client may do this to the resource of this name.
+    /// Checks whether the client may do this to the resource with this name.
     pub(crate) fn authorized(&self, operation: Operation, kind: ResourceType, name: &str) -> bool {
         self.cluster.acls.authorize(self.client.who(), operation, kind, name)
     }
 
-    /// Whether the client may do this to any resource of this kind.
+    /// Checks whether the client may do this to any resource of this type.
     pub(crate) fn authorized_to_any(&self, operation: Operation, kind: ResourceType) -> bool {
         self.cluster.acls.authorize_any(self.client.who(), operation, kind)
     }
 
-    /// What the client may do to the resource, as the set of bits that answers tell it in.
+    /// Returns the authorized operations of the client on the resource, as the bit field of responses.
     pub(crate) fn authorized_operations(&self, kind: ResourceType, name: &str) -> i32 {
         let operations = kind.operations().iter().filter(|operation| self.authorized(**operation, kind, name));
         operations.fold(0, |bits, operation| bits | 1 << (*operation as i32))
     }
 
-    /// Whether the broker that is asked coordinates a group or a transactional id.
+    /// Checks whether this broker coordinates a group or a transactional id.
     pub(crate) fn check_coordinator(&self, name: &str) -> Result<(), ResponseError> {
         match self.cluster.coordinator(name) {
             Some(broker) if broker.id == self.broker => Ok(()),
@@ -150,18 +151,18 @@ impl Cx<'_> {
     }
 }
 
-/// The code that an answer has for a result: 0 for none.
+/// Returns the error code of a result in a response. 0 means no error.
 pub(crate) fn error_code<T>(result: Result<T, ResponseError>) -> i16 {
     result.err().map_or(0, |error| error.code())
 }
 
-/// Who is at the other end of a connection.
+/// The client of a connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Client {
     pub(crate) id: String,
-    /// The address that Kafka shows of a member of a group: `/127.0.0.1`.
+    /// The address of a group member in Kafka's format, such as `/127.0.0.1`.
     pub(crate) host: String,
-    /// The name that ACLs are about, without `User:`.
+    /// The principal name in ACLs, without `User:`.
     pub(crate) principal: String,
 }
 
@@ -173,14 +174,14 @@ impl Client {
 
 macro_rules! apis {
     ($($request:ty,)*) => {
-        /// What ApiVersions lists: each API with its lowest and its highest version.
+        /// The content of the ApiVersions response: each API with its lowest and highest version.
         pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[$((
             <$request as Api>::KEY,
             *<$request as Api>::VERSIONS.start(),
             *<$request as Api>::VERSIONS.end(),
         ),)*];
 
-        /// Decodes a request and carries it out, or refuses it with an error that is to be injected.
+        /// Decodes a request and processes it, or refuses it with the error of a fault.
         pub(crate) fn dispatch(
             cx: &mut Cx<'_>,
             key: ApiKey,
@@ -193,20 +194,20 @@ macro_rules! apis {
             }
         }
 
-        /// Tells all that a request names.
-        pub(crate) fn names(key: ApiKey, version: i16, body: &Bytes, tell: &mut dyn FnMut(Name<'_>)) {
+        /// Passes each name in a request to `each`.
+        pub(crate) fn names(key: ApiKey, version: i16, body: &Bytes, each: &mut dyn FnMut(Name<'_>)) {
             match key {
                 $(<$request as Api>::KEY => {
-                    // One that cannot be decoded names nothing; carrying it out finds that too.
+                    // A request that cannot be decoded names nothing. Processing it returns the error.
                     if let Ok(request) = wire::decode::<$request>(body, version) {
-                        request.names(tell);
+                        request.names(each);
                     }
                 })*
                 _ => {}
             }
         }
 
-        /// A request that asks for nothing.
+        /// Returns an empty request.
         #[cfg(test)]
         pub(crate) fn empty(key: ApiKey, version: i16) -> Option<Bytes> {
             let mut empty = BytesMut::new();
@@ -217,7 +218,7 @@ macro_rules! apis {
             Some(empty.freeze())
         }
 
-        /// The same request in another version, if that can express it.
+        /// Returns the same request in another version, if that version can represent it.
         #[cfg(test)]
         pub(crate) fn transcode(key: ApiKey, body: &Bytes, from: i16, to: i16) -> Option<Bytes> {
             let mut transcoded = BytesMut::new();
@@ -231,7 +232,7 @@ macro_rules! apis {
             Some(transcoded.freeze())
         }
 
-        /// What the requests of an API name, if it is served.
+        /// Returns the kinds of names in the requests of an API, or `None` if the API is not served.
         pub(crate) fn kinds(key: ApiKey) -> Option<&'static [Kind]> {
             match key {
                 $(<$request as Api>::KEY => Some(<$request as Named>::KINDS),)*
@@ -267,17 +268,17 @@ fn serve<A: Api>(
     })
 }
 
-/// The answer to a version of ApiVersions that the broker does not serve.
+/// Returns the response to an unsupported version of ApiVersions.
 pub(crate) fn unsupported_api_versions() -> impl Reply {
     api_versions::unsupported()
 }
 
-/// The versions of an API that the broker serves, if any.
+/// Returns the supported versions of an API, or `None` if it is not served.
 pub(crate) fn versions(key: ApiKey) -> Option<RangeInclusive<i16>> {
     SUPPORTED.iter().find(|(served, ..)| *served == key).map(|&(_, low, high)| low..=high)
 }
 
-// In the order of their keys.
+// Sorted by API key.
 apis! {
     ProduceRequest,
     FetchRequest,

@@ -1,4 +1,4 @@
-//! OffsetCommit: how far a group has come.
+//! OffsetCommit: commits the offsets of a group.
 
 use std::ops::RangeInclusive;
 
@@ -54,7 +54,7 @@ fn commit(
     offsets: &[NewOffset<'_>],
     cx: &mut Cx<'_>,
 ) -> Result<Committals, ResponseError> {
-    // Where there is nothing to commit, nobody looks at the group.
+    // If there is nothing to commit, the group is not checked.
     if offsets.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! OffsetDelete: committed offsets of topics that the group does not read.
+//! OffsetDelete: deletes committed offsets of topics that the group does not read.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! OffsetFetch: how far groups have come.
+//! OffsetFetch: the committed offsets of groups.
 
 use std::ops::RangeInclusive;
 
@@ -35,7 +35,7 @@ impl Api for OffsetFetchRequest {
     }
 }
 
-/// The groups that are asked for; before version 8 there is one.
+/// Returns the groups of the request. Before version 8, a request has one group.
 fn groups(request: &OffsetFetchRequest, version: i16) -> Vec<OffsetFetchRequestGroup> {
     if version >= 8 {
         return request.groups.clone();
@@ -73,7 +73,7 @@ fn fetch(
                     partition(group, &topic.name, index, committed, require_stable)
                 })
             });
-            // As in Kafka, those that the client may not see come last.
+            // Topics that the client may not see come last, as in Kafka.
             seen.chain(unseen.into_iter().map(|topic| topic_of(topic, denied))).collect()
         }
         None => group
@@ -129,7 +129,7 @@ fn without_offset(index: i32) -> OffsetFetchResponsePartitions {
         .with_metadata(Some(StrBytes::default()))
 }
 
-/// Version 1 has no place for an error but the partitions.
+/// In version 1, only partitions have an error field.
 fn refuse_group(wanted: &OffsetFetchRequestGroup, version: i16, error: ResponseError) -> OffsetFetchResponseGroup {
     let refused =
         OffsetFetchResponseGroup::default().with_group_id(wanted.group_id.clone()).with_error_code(error.code());

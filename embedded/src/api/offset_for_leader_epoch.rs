@@ -1,4 +1,4 @@
-//! OffsetForLeaderEpoch: where the epoch of a leader ends, by which a client sees that a log is not the one it has read.
+//! OffsetForLeaderEpoch: the end offset of a leader epoch. A client uses it to detect that a log was truncated.
 
 use std::ops::RangeInclusive;
 

@@ -63,7 +63,7 @@ impl Api for ProduceRequest {
         }
         match (self.acks, failed) {
             (0, false) => Answer::Never,
-            // The client learns in no other way that a record without an acknowledgement is lost.
+            // Close the connection, because a client without acknowledgements cannot see in another way that a record was lost.
             (0, true) => Answer::Close,
             _ => answer(answers).with_node_endpoints(endpoints).into(),
         }
@@ -79,7 +79,7 @@ impl Api for ProduceRequest {
     }
 }
 
-/// A partition as a request names it.
+/// A partition, as a request names it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place<'a> {
     name: &'a TopicName,
@@ -110,8 +110,8 @@ fn answer<'a>(answers: impl IntoIterator<Item = (Place<'a>, PartitionProduceResp
     ProduceResponse::default().with_responses(topics)
 }
 
-/// What a request has for one partition. As in Kafka, if it names one twice, the last batch counts, and a refusal is
-/// the answer even if another batch is appended.
+/// The batch of a request for one partition. If a request names a partition twice, the last batch counts, as in Kafka. A
+/// refusal of either batch is the response, even if the other batch is appended.
 #[derive(Default)]
 struct Entry {
     name: String,
@@ -131,7 +131,7 @@ fn entries<'a>(cx: &Cx<'_>, request: &'a ProduceRequest) -> BTreeMap<Place<'a>, 
     entries
 }
 
-/// Why nothing was appended to a partition, with what the client should know beside it.
+/// The reason why a batch was not appended, with the current leader if the client needs it.
 struct Failure {
     refusal: Refusal,
     log_start: i64,

@@ -1,4 +1,4 @@
-//! AlterPartitionReassignments and ListPartitionReassignments. A reassignment is over at once, since nothing has to be
+//! AlterPartitionReassignments and ListPartitionReassignments. A reassignment completes at once, because nothing has to be
 //! copied.
 
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! What the APIs about settings have in common: the resources that have some.
+//! Shared parts of the configuration APIs: the resources that have a configuration.
 
 use kafka_protocol::ResponseError;
 
@@ -7,7 +7,7 @@ use crate::state::acls::{self, Operation, ResourceType};
 use crate::state::api_error::ApiError;
 use crate::state::configs::alter::Resource;
 
-/// The kinds of resources that have settings, numbered as the protocol does.
+/// The types of resources that have a configuration, with their numbers in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Topic = 2,
@@ -25,7 +25,7 @@ impl Kind {
     }
 }
 
-/// Whether the client may do this to the settings of a resource.
+/// Checks whether the client may do this to the configuration of a resource.
 pub(super) fn authorize(cx: &Cx<'_>, kind: Kind, name: &str, operation: Operation) -> Result<(), ApiError> {
     let (resource, name, error) = match kind {
         Kind::Topic => (ResourceType::Topic, name, ResponseError::TopicAuthorizationFailed),
@@ -38,7 +38,7 @@ pub(super) fn authorize(cx: &Cx<'_>, kind: Kind, name: &str, operation: Operatio
     }
 }
 
-/// The resource of this name whose settings are to be changed. Those of a broker are changed by itself.
+/// Returns the resource with this name for a change. A broker changes only its own configuration.
 pub(super) fn find(cx: &Cx<'_>, kind: Kind, name: &str) -> Result<Resource, ApiError> {
     let invalid = |message: String| ApiError::new(ResponseError::InvalidRequest, message);
     let id = || {

@@ -1,4 +1,4 @@
-//! SaslHandshake and SaslAuthenticate, as Kafka answers them where nobody has to log in, or has done so already.
+//! SaslHandshake and SaslAuthenticate, if no login is required or if the client has logged in before.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! SyncGroup: a member asks for its assignment, and the leader brings those of all.
+//! SyncGroup: a member asks for its assignment, and the leader sends the assignments of all members.
 
 use std::ops::RangeInclusive;
 
@@ -27,7 +27,7 @@ impl Api for SyncGroupRequest {
             generation: self.generation_id,
             protocol_type: self.protocol_type.as_ref().map(StrBytes::to_string),
             protocol: self.protocol_name.as_ref().map(StrBytes::to_string),
-            // Copies, so that the group does not keep the request alive.
+            // Copy the bytes, so that the group does not keep the request in memory.
             assignments: assignments
                 .map(|a| (a.member_id.to_string(), Bytes::copy_from_slice(&a.assignment)))
                 .collect(),

@@ -1,8 +1,8 @@
-//! The answers that tell a client for how long it is throttled.
+//! The responses that contain a throttle time.
 
 use kafka_protocol::messages::*;
 
-/// An answer that may have a place for the time.
+/// A response that may have a field for the throttle time.
 pub(crate) trait Throttle {
     fn set_throttle_time(&mut self, milliseconds: i32);
 }

@@ -1,4 +1,4 @@
-//! What the requests to a transaction coordinator have in common.
+//! Shared parts of the requests to a transaction coordinator.
 
 use kafka_protocol::ResponseError;
 
@@ -7,7 +7,7 @@ use crate::state::acls::{Operation, ResourceType};
 use crate::state::internal;
 
 impl Cx<'_> {
-    /// Whether the client may do this to a transactional id.
+    /// Checks whether the client may do this to a transactional id.
     pub(super) fn check_transactional(&self, operation: Operation, id: &str) -> Result<(), ResponseError> {
         if self.authorized(operation, ResourceType::TransactionalId, id) {
             Ok(())
@@ -16,7 +16,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Whether there can be such a transactional id, and the broker that is asked coordinates it.
+    /// Checks whether the transactional id is valid, and whether this broker coordinates it.
     pub(super) fn check_transaction_coordinator(&self, id: &str) -> Result<(), ResponseError> {
         if id.is_empty() {
             return Err(ResponseError::InvalidRequest);
@@ -28,7 +28,7 @@ impl Cx<'_> {
     }
 }
 
-/// The error in a form that the client knows: `PRODUCER_FENCED` came with version `since` of the request.
+/// Returns the error in a form that the client knows. `PRODUCER_FENCED` exists since version `since` of the request.
 pub(super) fn known_before(since: i16, version: i16, error: ResponseError) -> ResponseError {
     match error {
         ResponseError::ProducerFenced if version < since => ResponseError::InvalidProducerEpoch,

@@ -1,4 +1,4 @@
-//! TxnOffsetCommit: how far a group has come once a transaction is committed.
+//! TxnOffsetCommit: commits the offsets of a group as part of a transaction.
 
 use std::ops::RangeInclusive;
 
@@ -60,7 +60,7 @@ fn commit(
     offsets: &[NewOffset<'_>],
     cx: &mut Cx<'_>,
 ) -> Result<Committals, ResponseError> {
-    // Where there is nothing to commit, nobody looks at the group.
+    // If there is nothing to commit, the group is not checked.
     if offsets.is_empty() {
         return Ok(Vec::new());
     }

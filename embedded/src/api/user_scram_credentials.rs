@@ -98,7 +98,7 @@ impl Api for AlterUserScramCredentialsRequest {
             }),
         });
         let results = cx.cluster.scram.alter(removals.chain(additions).collect());
-        let results = results.into_iter().map(|(user, result)| told(StrBytes::from_string(user), result));
+        let results = results.into_iter().map(|(user, result)| result_of(StrBytes::from_string(user), result));
         AlterUserScramCredentialsResponse::default().with_results(results.collect()).into()
     }
 
@@ -106,12 +106,12 @@ impl Api for AlterUserScramCredentialsRequest {
         let names = self.deletions.iter().map(|deletion| &deletion.name);
         let users: HashSet<StrBytes> =
             names.chain(self.upsertions.iter().map(|upsertion| &upsertion.name)).cloned().collect();
-        let results = users.into_iter().map(|user| told(user, Err(ApiError::plain(error))));
+        let results = users.into_iter().map(|user| result_of(user, Err(ApiError::plain(error))));
         AlterUserScramCredentialsResponse::default().with_results(results.collect())
     }
 }
 
-fn told(user: StrBytes, result: Result<(), ApiError>) -> AlterUserScramCredentialsResult {
+fn result_of(user: StrBytes, result: Result<(), ApiError>) -> AlterUserScramCredentialsResult {
     let (code, message) = match result {
         Ok(()) => (0, None),
         Err(ApiError { error, message }) => (error.code(), message),

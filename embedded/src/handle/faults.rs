@@ -1,4 +1,4 @@
-//! What a test has go wrong.
+//! Fault injection: errors, delays and stopped brokers.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::EmbeddedKafka;
 use crate::error::{Error, Result};
 use crate::fault::Fault;
 
-/// Faults: requests that fail, answers that are late, brokers that are down.
+/// Faults: failing requests, late responses and stopped brokers.
 impl EmbeddedKafka {
-    /// The next `n` requests of an API are answered with this error and not carried out.
+    /// Makes the next `n` requests of an API fail with this error. The requests are not processed.
     ///
     /// ```
     /// use embedded_kafka::{ApiKey, EmbeddedKafka, ErrorCode};
@@ -22,17 +22,19 @@ impl EmbeddedKafka {
     /// ```
     ///
     /// # Errors
-    /// As [`fault`](Self::fault).
+    /// Returns [`Error::Refused`] if the broker does not serve the API, or if no broker responds with this error.
     pub fn fail(&self, api: ApiKey, n: usize, error: ResponseError) -> Result<()> {
         self.fault(Fault::on(api).times(n).answer(error))
     }
 
-    /// Sets up a [`Fault`]. A request meets the first that fits it, in the order in which they were set up; one that has met
-    /// as many as it was to is gone.
+    /// Adds a [`Fault`].
+    ///
+    /// If several faults match a request, the fault that was added first affects it. A fault is deleted after it has affected
+    /// as many requests as [`Fault::times`] says.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a fault that cannot happen: with an error that no broker answers with, of an API that this
-    /// broker does not serve, or about a topic where the requests name none.
+    /// Returns [`Error::Refused`] if the fault can never happen: the broker does not serve the API, no broker responds with the
+    /// error, or the fault names a topic, group or transactional id and requests of the API do not.
     pub fn fault(&self, fault: Fault) -> Result<()> {
         fault.check()?;
         self.order(|server| {
@@ -41,7 +43,7 @@ impl EmbeddedKafka {
         })
     }
 
-    /// From now on Metadata answers with this error for a topic, whether it exists or not; `None` ends it.
+    /// Makes Metadata respond with this error for a topic, whether the topic exists or not. `None` clears the error.
     ///
     /// ```
     /// use embedded_kafka::{EmbeddedKafka, ErrorCode};
@@ -53,11 +55,11 @@ impl EmbeddedKafka {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Refused`] for an error that no broker answers with.
+    /// Returns [`Error::Refused`] if no broker responds with this error.
     pub fn topic_error(&self, topic: &str, error: Option<ResponseError>) -> Result<()> {
         if let Some(ResponseError::Unknown(code)) = error {
-            let reason = format!("no broker answers with the error code {code}");
-            return Err(Error::refused(format!("set an error of the topic {topic:?}"), reason));
+            let reason = format!("no broker responds with the error code {code}");
+            return Err(Error::refused(format!("set an error for topic {topic:?}"), reason));
         }
         self.order(|server| {
             match error {
@@ -68,8 +70,9 @@ impl EmbeddedKafka {
         })
     }
 
-    /// From now on every answer is sent so much later, as over a long line; zero ends it. The requests of a connection do
-    /// not wait for each other.
+    /// Delays every response by `latency`, like a slow network. Zero turns the latency off.
+    ///
+    /// The requests of a connection do not wait for each other.
     ///
     /// ```
     /// use std::time::Duration;
@@ -82,8 +85,10 @@ impl EmbeddedKafka {
         self.change(|server| server.set_latency(latency));
     }
 
-    /// From now on every answer has this throttle time, and the client's next request is not read
-    /// before, as when it has used up its quota; zero ends it.
+    /// Throttles every client, as if it had exceeded its quota. Zero turns the throttle off.
+    ///
+    /// Every response contains this throttle time, and the broker does not read the client's next request until the time is
+    /// over.
     ///
     /// ```
     /// use std::time::Duration;
@@ -96,8 +101,10 @@ impl EmbeddedKafka {
         self.change(|server| server.set_throttle(throttle));
     }
 
-    /// Takes a broker down: its connections are closed and new ones refused, and other replicas that are in sync lead what
-    /// it has led, and coordinate what it has coordinated.
+    /// Stops a broker. Its connections are closed, and new connections are refused.
+    ///
+    /// Other in-sync replicas become the leaders of its partitions, and other brokers the coordinators of its groups and
+    /// transactions.
     ///
     /// ```
     /// use embedded_kafka::EmbeddedKafka;
@@ -109,21 +116,24 @@ impl EmbeddedKafka {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Refused`] when there is no such broker.
+    /// Returns [`Error::Refused`] if there is no such broker.
     pub fn broker_down(&self, broker: i32) -> Result<()> {
         self.order(|server| server.broker_down(broker))
     }
 
-    /// Brings a broker back on the same port, with all that was written to it. It does not take its leaders back, save for
-    /// those that nobody else could lead.
+    /// Starts a stopped broker again on the same port, with all of its records.
+    ///
+    /// The broker becomes the leader of the partitions that have no leader. It does not become the leader of the others.
     ///
     /// # Errors
-    /// [`Error::Refused`] when there is no such broker, [`Error::Io`] when another process has taken its port.
+    /// Returns [`Error::Refused`] if there is no such broker, and [`Error::Io`] if another process uses its port.
     pub fn broker_up(&self, broker: i32) -> Result<()> {
         self.order(|server| server.broker_up(broker))
     }
 
-    /// Has another broker lead a partition from now on. One that was no replica becomes one in place of the old leader.
+    /// Makes another broker the leader of a partition.
+    ///
+    /// If the broker is not a replica of the partition, it replaces the old leader as a replica.
     ///
     /// ```
     /// # use embedded_kafka::EmbeddedKafka;
@@ -134,23 +144,25 @@ impl EmbeddedKafka {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Refused`] when there is no such partition, or the broker is not up.
+    /// Returns [`Error::Refused`] if there is no such partition, or if the broker is not running.
     pub fn move_leader(&self, topic: &str, partition: i32, broker: i32) -> Result<()> {
         self.order(|server| server.move_leader(topic, partition, broker))
     }
 
-    /// Gives a topic another id; whether there is such a topic. For the differential test: Kafka's assignors go by the
-    /// order of the random ids.
+    /// Changes the id of a topic, and returns whether there is such a topic.
+    ///
+    /// The differential test needs it, because Kafka's assignors sort by the random topic ids.
     #[doc(hidden)]
     pub fn set_topic_id(&self, topic: &str, id: u128) -> bool {
         self.change(|server| server.set_topic_id(topic, id)).unwrap_or_default()
     }
 
-    /// Ends every fault: all brokers are up and answer at once, and no error is left to be answered with. What was held back
-    /// goes on at once, and a connection whose request was to have no answer is closed.
+    /// Clears all faults, errors, latencies and throttles, and starts all stopped brokers again.
+    ///
+    /// Delayed requests and responses continue at once. A connection with a request that was never to get a response is closed.
     ///
     /// # Errors
-    /// As [`broker_up`](Self::broker_up), for a broker that was down.
+    /// Returns [`Error::Io`] if another process uses the port of a stopped broker.
     pub fn clear_faults(&self) -> Result<()> {
         self.order(|server| server.clear_faults())
     }

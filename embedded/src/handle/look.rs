@@ -1,4 +1,4 @@
-//! What a test wants to see.
+//! Snapshots of the broker's state.
 
 use kafka_protocol::messages::ApiKey;
 
@@ -6,9 +6,9 @@ use super::EmbeddedKafka;
 use crate::server::Server;
 use crate::view;
 
-/// Observation: what the broker keeps and what it was asked, as plain values.
+/// Observation: requests, logs, groups and transactions, as plain values.
 impl EmbeddedKafka {
-    /// How many requests of an API have come, also those that were refused.
+    /// Returns the number of received requests of an API, including refused requests.
     ///
     /// ```
     /// use embedded_kafka::{ApiKey, EmbeddedKafka};
@@ -21,13 +21,15 @@ impl EmbeddedKafka {
         self.look(|server| server.requests().of(api)).unwrap_or_default()
     }
 
-    /// The last requests, 1000 at most, the oldest first.
+    /// Returns the last requests, at most 1000, the oldest first.
     pub fn last_requests(&self) -> Vec<view::Request> {
         self.look(|server| server.requests().last()).unwrap_or_default()
     }
 
-    /// The connections that were closed because the client has sent what is not served, 1000 at most, the oldest first:
-    /// what to look at when a client does not get on with this broker.
+    /// Returns the connections that the broker closed because it does not serve what the client sent. They are at most 1000,
+    /// the oldest first.
+    ///
+    /// If a client does not work with this broker, look here first.
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -44,12 +46,12 @@ impl EmbeddedKafka {
         self.look(|server| server.requests().rejections()).unwrap_or_default()
     }
 
-    /// The clients that are connected, in the order in which they came.
+    /// Returns the open connections, in the order in which the clients connected.
     pub fn connections(&self) -> Vec<view::Connection> {
         self.look(|server| server.connections()).unwrap_or_default()
     }
 
-    /// The topics, in the order of their names.
+    /// Returns all topics, sorted by name.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::start()?;
@@ -60,7 +62,7 @@ impl EmbeddedKafka {
         self.look(|server| view::Topic::all(&server.cluster)).unwrap_or_default()
     }
 
-    /// A topic with its partitions; `None` when it is not there.
+    /// Returns a topic with its id, partitions and configuration, or `None` if there is no such topic.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::start()?;
@@ -71,7 +73,9 @@ impl EmbeddedKafka {
         self.look(|server| server.cluster.topics.get(name).map(view::Topic::of)).flatten()
     }
 
-    /// Where the partitions of a topic end; `None` when it is not there. It copies no more than that, so it is quick.
+    /// Returns the end offsets of a topic's partitions, or `None` if there is no such topic.
+    ///
+    /// This is faster than [`topic`](Self::topic), because it copies only the offsets.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::start()?;
@@ -82,7 +86,7 @@ impl EmbeddedKafka {
         self.look(|server| server.cluster.topics.get(topic).map(view::EndOffsets::of)).flatten()
     }
 
-    /// All that a partition holds; `None` when it is not there.
+    /// Returns the records of a partition, or `None` if there is no such partition.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::start()?;
@@ -93,7 +97,7 @@ impl EmbeddedKafka {
         self.look(|server| server.cluster.topics.get(topic)?.partition(partition).map(view::Log::of)).flatten()
     }
 
-    /// A group with its members and its offsets; `None` when it is not there.
+    /// Returns a group with its members and offsets, or `None` if there is no such group.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::start()?;
@@ -108,7 +112,7 @@ impl EmbeddedKafka {
         .flatten()
     }
 
-    /// All groups, in the order of their ids.
+    /// Returns all groups, sorted by id.
     pub fn groups(&self) -> Vec<view::Group> {
         self.look(|server| {
             let cluster = &server.cluster;
@@ -117,7 +121,7 @@ impl EmbeddedKafka {
         .unwrap_or_default()
     }
 
-    /// The transactional ids with their transactions, in order.
+    /// Returns all transactional ids with their transactions, sorted by transactional id.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::start()?;
@@ -128,8 +132,8 @@ impl EmbeddedKafka {
         self.look(|server| view::Transaction::all(&server.cluster)).unwrap_or_default()
     }
 
-    /// Whether a fault is in force: one that was set up and has not been met often enough yet, a latency, a throttle, an error
-    /// of a topic, or a broker that is down.
+    /// Returns whether the broker has a fault: a [`Fault`](crate::Fault) that can still affect requests, a latency, a throttle,
+    /// an error for a topic, or a stopped broker.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::start()?;
@@ -142,7 +146,7 @@ impl EmbeddedKafka {
         self.look(Server::has_faults).unwrap_or_default()
     }
 
-    /// How many bytes of records the broker keeps.
+    /// Returns the total size of all records in bytes.
     ///
     /// ```
     /// let kafka = embedded_kafka::EmbeddedKafka::start()?;
@@ -162,13 +166,13 @@ impl EmbeddedKafka {
         .unwrap_or_default()
     }
 
-    /// How often the broker's thread has woken up: for its own tests.
+    /// Returns how often the broker's thread has woken up. Only for the tests of this crate.
     #[doc(hidden)]
     pub fn wakeups(&self) -> usize {
         self.look(|server| server.wakeups()).unwrap_or_default()
     }
 
-    /// How many requests have met a mistake of this crate's: for its own tests.
+    /// Returns how many requests panicked. Only for the tests of this crate.
     #[doc(hidden)]
     pub fn panics(&self) -> usize {
         self.look(|server| server.panics()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A running broker, as a test holds it.
+//! The handle to a running broker.
 
 mod faults;
 mod look;
@@ -16,14 +16,16 @@ use crate::server::Tls;
 use crate::server::{Server, Shared};
 use crate::state::Cluster;
 
-/// A Kafka in this process. Its sockets, its thread and its memory are gone when its drop returns.
-#[must_use = "a broker ends when it is dropped"]
+/// A running in-memory Kafka.
+///
+/// When it is dropped, its sockets are closed, its thread exits and its memory is freed.
+#[must_use = "a broker stops when it is dropped"]
 pub struct EmbeddedKafka {
     bootstrap_servers: String,
     server: Shared,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
-    /// The process that has the thread: a child that was forked has the handle, but no thread.
+    /// The id of the process that runs the thread. A forked child has the handle, but not the thread.
     process: u32,
 }
 
@@ -31,12 +33,12 @@ impl EmbeddedKafka {
     /// Starts one broker with the default settings on a free port.
     ///
     /// # Errors
-    /// [`Error::Io`] when the operating system refuses a socket or a thread.
+    /// Returns [`Error::Io`] if the operating system refuses a socket or a thread.
     pub fn start() -> Result<Self> {
         Self::builder().start()
     }
 
-    /// Sets a broker up.
+    /// Returns a builder with the default settings.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -67,42 +69,44 @@ impl EmbeddedKafka {
         })
     }
 
-    /// Where clients reach the brokers: `127.0.0.1:34567`, with commas between several. It is also good for child processes
-    /// and clients in other languages.
+    /// Returns the addresses of all brokers, separated by commas, such as `127.0.0.1:34567`.
+    ///
+    /// Clients in other processes and other languages can connect to them too.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
     }
 
-    /// The certificate of the authority that has signed the brokers' certificates, in PEM: what a client's
-    /// `ssl.ca.pem` or `ssl.truststore.certificates` takes. `None` without [`Builder::tls`].
+    /// Returns the CA certificate of the brokers in PEM format, or `None` if [`Builder::tls`] is not set.
+    ///
+    /// Set a client's `ssl.ca.pem` (librdkafka) or `ssl.truststore.certificates` (Java) to it.
     #[cfg(feature = "tls")]
     pub fn ca_certificate(&self) -> Option<String> {
         self.look(|server| server.tls.as_ref().map(|tls| tls.ca.clone())).flatten()
     }
 
-    /// Looks at the broker; `None` in a child that was forked, which has no broker.
+    /// Reads the state of the broker. Returns `None` in a forked child, because the child has no broker.
     fn look<R>(&self, question: impl FnOnce(&Server) -> R) -> Option<R> {
         self.is_here().then(|| question(&self.server.lock()))
     }
 
-    /// Has the broker do something; `None` in a child that was forked.
+    /// Changes the state of the broker. Returns `None` in a forked child.
     fn change<R>(&self, change: impl FnOnce(&mut Server) -> R) -> Option<R> {
         if !self.is_here() {
             return None;
         }
         let changed = change(&mut self.server.lock());
-        // Its thread may have less time to sleep now.
+        // Wake the thread, because the change may have shortened its sleep.
         let _ = self.waker.wake();
         Some(changed)
     }
 
-    /// Has the broker do something that may be refused.
+    /// Changes the state of the broker, which may refuse the change.
     fn order(&self, order: impl FnOnce(&mut Server) -> Result<()>) -> Result<()> {
-        let forked = || Err(Error::refused("ask the broker", "it has no thread in this process"));
+        let forked = || Err(Error::refused("control the broker", "it runs in the parent of this forked process"));
         self.change(order).unwrap_or_else(forked)
     }
 
-    /// Whether this is the process that the broker's thread is in. Elsewhere the lock may be taken for ever.
+    /// Returns whether the broker's thread runs in this process. In a forked child, the lock may stay locked forever.
     fn is_here(&self) -> bool {
         std::process::id() == self.process
     }
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forked_child_neither_waits_for_the_thread_nor_ends_it() {
+    fn a_forked_child_neither_waits_for_the_thread_nor_stops_it() {
         let mut kafka = EmbeddedKafka::start().unwrap();
         kafka.process = kafka.process.wrapping_add(1);
         assert_eq!(kafka.requests(ApiKey::Produce), 0);

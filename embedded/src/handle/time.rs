@@ -1,21 +1,23 @@
-//! The broker's clock in a test's hand.
+//! Control of the broker's clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::EmbeddedKafka;
 use crate::server::Server;
 
-/// Time: all timeouts and timestamps of the broker go by its own clock, which a test can stop and set forward.
+/// Time: timeouts and timestamps use the broker's own clock, which a test can pause and advance.
 ///
-/// How long a fetch waits for records, a latency and a delay go by the system's clock.
+/// The wait of a fetch for records, a latency and a delay use the system's clock.
 impl EmbeddedKafka {
-    /// The time of the broker's clock.
+    /// Returns the time of the broker's clock.
     pub fn now(&self) -> SystemTime {
         let milliseconds = self.look(|server| server.now().0).unwrap_or_default();
         UNIX_EPOCH + Duration::from_millis(milliseconds.unsigned_abs())
     }
 
-    /// Stops the broker's clock: no session and no transaction times out, until it is set forward or goes on.
+    /// Pauses the broker's clock.
+    ///
+    /// No session and no transaction times out until the clock is advanced or resumed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -32,26 +34,28 @@ impl EmbeddedKafka {
         self.change(|server| server.clock.stop());
     }
 
-    /// Lets the broker's clock go on from its current time.
+    /// Resumes the broker's clock at its current time.
     pub fn resume_time(&self) {
         self.change(|server| server.clock.resume());
     }
 
-    /// Sets the broker's clock forward, whether it is paused or not. When this returns, all that is due by then has
-    /// happened, each at its time: sessions have expired, transactions were aborted, and the answers to those who waited
-    /// for it are on their way.
+    /// Advances the broker's clock, whether it is paused or not.
     ///
-    /// The clients' own clocks know nothing of it: a consumer that sends a heartbeat every three seconds has sent none in
-    /// the 46 seconds that this has skipped.
+    /// When this method returns, every timeout up to the new time has expired, in order. Sessions have expired, transactions
+    /// are aborted, and the responses to waiting requests are being sent.
+    ///
+    /// The clocks of clients do not advance. If a consumer sends a heartbeat every 3 seconds and the clock advances by 46
+    /// seconds, the consumer has sent no heartbeat in those 46 seconds.
     pub fn advance(&self, by: Duration) {
         self.change(|server| server.advance(by));
     }
 
-    /// Has the brokers do now what Kafka's cleaner does from time to time, by the broker's clock: delete what
-    /// `retention.ms` and `retention.bytes` let go, compact the topics whose `cleanup.policy` says so, and forget the
-    /// producers that `producer.id.expiration.ms` is about.
+    /// Cleans the logs now, as Kafka's log cleaner does periodically.
     ///
-    /// It goes batch by batch where Kafka goes by segments, so that nothing is left for being in the last one.
+    /// It deletes records according to `retention.ms` and `retention.bytes`, compacts topics according to `cleanup.policy`, and
+    /// expires producers according to `producer.id.expiration.ms`. It uses the broker's clock.
+    ///
+    /// Kafka never cleans the active segment. This method cleans batch by batch, so it cleans all records.
     pub fn clean_logs(&self) {
         self.change(Server::clean_logs);
     }

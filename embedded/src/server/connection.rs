@@ -1,4 +1,4 @@
-//! One connection: what it has read and not yet served, and what it has still to send.
+//! One connection: the bytes that are read but not yet served, and the bytes that are still to be sent.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -17,58 +17,58 @@ use crate::clock::Time;
 use crate::fault::Effect;
 use crate::wire::Reply;
 
-/// How much is read at once.
+/// How many bytes are read at once.
 pub(super) const CHUNK: usize = 64 * 1024;
-/// How much of a long frame is read at once, as the room for it has to be cleared.
+/// How many bytes of a long frame are read at once, because the buffer has to be zeroed.
 const LONG_CHUNK: usize = 1024 * 1024;
-/// How often a connection reads in its turn, before the others have theirs.
+/// How often a connection reads in one turn before it is the turn of the other connections.
 const READS_IN_A_TURN: usize = 16;
-/// The largest buffer that is kept for the next request or answer.
+/// The largest buffer that is kept for the next request or response.
 const KEPT: usize = 64 * 1024;
-/// How much may be on its way to a client, with a latency set, before its next request has to wait.
+/// How many bytes may be on their way to a client with latency before its next request has to wait.
 const MOST_ON_ITS_WAY: usize = 1024 * 1024;
 
-/// One request at a time is served, and the next is not read before its answer is written, as Kafka does: a client that
-/// never reads takes no more memory than one answer.
+/// A connection serves one request at a time, and reads the next request after the response is written, as Kafka does. So a
+/// client that never reads uses no more memory than one response.
 pub(super) struct Connection {
     pub(super) stream: Stream,
-    /// The broker that the client has connected to.
+    /// The broker that the client is connected to.
     pub(super) broker: i32,
     pub(super) peer: SocketAddr,
     pub(super) client: Client,
     /// The request that is being served.
     pub(super) request: Option<Request>,
-    /// What a fault does to it.
+    /// What a fault does to this request.
     pub(super) effect: Effect,
-    /// What of it waits until a time.
+    /// The part of the request that is delayed, with the time when it continues.
     pub(super) held: Option<(Time, Held)>,
-    /// The request will have no answer.
+    /// Whether the request will get no response.
     pub(super) silent: bool,
-    /// Where the login is, until the client has logged in.
+    /// The state of the login, until the client has logged in.
     #[cfg(feature = "sasl")]
     pub(super) login: Option<Login>,
-    /// It is closed once its answers are sent.
+    /// Whether the connection is closed after its responses are sent.
     pub(super) ends: bool,
-    /// No request is read before, as the client has used up its quota.
+    /// No request is read before this time, because the client has exceeded its quota.
     pub(super) muted_until: Option<Time>,
     served: u64,
     /// The `client.id` of the last request.
     client_id: Arc<str>,
     received: BytesMut,
-    /// The answers that are sent at a time, with a latency set.
+    /// The responses that are sent at a later time because of latency.
     on_their_way: VecDeque<(Time, BytesMut)>,
-    /// The answers that are being sent, and how much of them is sent.
+    /// The responses that are being sent, and how many of their bytes are sent.
     unsent: BytesMut,
     sent: usize,
-    /// The socket may have more to read, or room to write.
+    /// Whether the socket may have more to read, or room to write.
     readable: bool,
     writable: bool,
-    /// The client sends nothing more, but may still read.
+    /// Whether the client has closed its sending side. It may still read.
     half_closed: bool,
     failed: bool,
 }
 
-/// What a delay holds back.
+/// The part of a request that a delay holds back.
 pub(super) enum Held {
     Request,
     Answer(Box<dyn Reply>),
@@ -78,12 +78,12 @@ pub(super) enum Held {
 pub(super) enum Progress {
     /// A request has been read.
     Request,
-    /// There is more to read, when the others have had their turn.
+    /// There is more to read after the turn of the other connections.
     Unfinished,
-    /// Nothing, before the socket or the state has news.
+    /// The connection waits for the socket or for the state.
     Waiting,
     Closed,
-    /// What the client has sent is no request that is served.
+    /// The client sent bytes that are not a request that the broker serves.
     Rejected(String),
 }
 
@@ -124,7 +124,7 @@ impl Connection {
         self.failed |= event.is_error() || event.is_write_closed();
     }
 
-    /// Sends what is unsent, then reads the next request.
+    /// Sends the pending responses, then reads the next request.
     pub(super) fn next(&mut self, chunk: &mut [u8; CHUNK], longest: usize) -> Progress {
         if self.failed || (self.silent && self.half_closed) || self.flush().is_err() {
             return Progress::Closed;
@@ -168,7 +168,7 @@ impl Connection {
                 }
                 Ok(None) if !self.readable => return Progress::Waiting,
                 Ok(None) => match self.read(chunk, longest) {
-                    // It sends nothing more, and waits for what is on its way.
+                    // The client sends nothing more, but waits for its responses.
                     Ok(0) if !self.on_their_way.is_empty() => return Progress::Waiting,
                     Ok(0) => return Progress::Closed,
                     Ok(_) => {}
@@ -182,10 +182,10 @@ impl Connection {
         Progress::Unfinished
     }
 
-    /// Reads what there is.
+    /// Reads the available bytes.
     ///
-    /// What has come of a long frame is doubled at most, so that a length alone does not reserve memory. Short ones go
-    /// through a chunk, which all connections share.
+    /// The buffer of a long frame at most doubles with each read, so that a length alone reserves no memory. Short frames are
+    /// read through a chunk that all connections share.
     fn read(&mut self, chunk: &mut [u8; CHUNK], longest: usize) -> io::Result<usize> {
         let begun = frame::length(&self.received, longest).ok().flatten().map_or(0, |length| 4 + length);
         let filled = self.received.len();
@@ -200,7 +200,8 @@ impl Connection {
             self.received.extend_from_slice(&chunk[..result.as_ref().map_or(0, |count| *count)]);
             (result, CHUNK)
         };
-        // There was no more, and a notice comes with the next byte: saves a call that says so.
+        // The read returned fewer bytes than it had room for, so there are no more. The next byte causes an event. This saves a
+        // read that returns nothing.
         if result.as_ref().is_ok_and(|count| (1..room).contains(count))
             && self.stream.is_drained_by_a_short_read()
             && !self.half_closed
@@ -210,28 +211,29 @@ impl Connection {
         result
     }
 
-    /// Answers the request that is being served, at a time or now. An error is the reason why it cannot be expressed.
+    /// Sends the response to the request that is being served, at once or at a time. Returns an error if the response cannot be
+    /// encoded.
     pub(super) fn reply(&mut self, reply: &dyn Reply, at: Option<Time>) -> Result<(), String> {
         let Some(request) = self.request.take() else { return Ok(()) };
-        // Answers keep their order, also when the latency has become less.
+        // Keep the order of the responses, even if the latency has become shorter.
         let at = at.max(self.on_their_way.back().map(|(at, _)| *at));
         let mut later = BytesMut::new();
         let into = if at.is_none() { &mut self.unsent } else { &mut later };
         frame::encode(&request, reply, into)
             .map_err(|error| format!("the answer to {:?} version {}: {error}", request.key, request.version))?;
         self.on_their_way.extend(at.map(|at| (at, later)));
-        // The turn that follows finds a connection that has failed.
+        // If the write fails, the next turn closes the connection.
         self.failed |= self.flush().is_err();
         Ok(())
     }
 
-    /// Leaves the request without an answer; whether there is still somebody to wait for it.
+    /// Leaves the request without a response. Returns whether a client still waits for it.
     pub(super) fn fall_silent(&mut self) -> bool {
         self.silent = true;
         !self.half_closed
     }
 
-    /// Lets go what was to wait until now, but for what is held of the request.
+    /// Releases the responses that were delayed until now. A delayed request stays delayed.
     pub(super) fn release(&mut self, now: Time) {
         while let Some((at, frame)) = self.on_their_way.front()
             && *at <= now

@@ -1,4 +1,4 @@
-//! What a test does to a running broker, between two turns of the broker's own thread.
+//! What a test does to a running broker. It happens between two turns of the broker's thread.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::requests::Requests;
 use crate::clock::Time;
 use crate::error::{Error, Result};
 
-/// How many times in a row timeouts may be due at one time, before the clock goes on regardless.
+/// How many timeouts in a row may be due at the same time before the clock goes on regardless.
 const MOST_AT_ONE_TIME: usize = 10_000;
 
 impl Server {
@@ -28,7 +28,7 @@ impl Server {
         self.wakeups
     }
 
-    /// Whether an answer may be another one, or come later, than that of a broker that is left alone.
+    /// Returns whether responses may differ from those of a broker without faults, or come later.
     pub(crate) fn has_faults(&self) -> bool {
         !self.faults.is_empty()
             || !self.latency.is_zero()
@@ -45,8 +45,8 @@ impl Server {
         self.throttle = throttle;
     }
 
-    /// Ends every fault: what was held back goes on, a request that was to have no answer loses its connection, and the brokers
-    /// that are down come back.
+    /// Clears all faults. Delayed requests continue, a request that was never to get a response loses its connection, and
+    /// stopped brokers start again.
     pub(crate) fn clear_faults(&mut self) -> Result<()> {
         self.faults.clear();
         self.latency = Duration::ZERO;
@@ -61,7 +61,7 @@ impl Server {
     }
 
     pub(crate) fn broker_down(&mut self, id: i32) -> Result<()> {
-        self.known(id, "take down")?;
+        self.known(id, "stop")?;
         self.cluster.broker_down(id);
         self.shut(id);
         self.settle();
@@ -69,7 +69,7 @@ impl Server {
     }
 
     pub(crate) fn broker_up(&mut self, id: i32) -> Result<()> {
-        self.known(id, "bring up")?;
+        self.known(id, "start")?;
         self.listen(id).map_err(Error::io(format!("listen again for broker {id}")))?;
         self.cluster.broker_up(id);
         self.settle();
@@ -97,13 +97,13 @@ impl Server {
         self.cluster.topics.set_id(topic, uuid::Uuid::from_u128(id))
     }
 
-    /// Has the logs cleaned by the settings of their topics.
+    /// Cleans the logs according to the configuration of their topics.
     pub(crate) fn clean_logs(&mut self) {
         self.cluster.clean_logs(self.clock.now());
         self.settle();
     }
 
-    /// Sets the clock forward, and has everything happen that is due on the way, each at its time.
+    /// Advances the clock, and processes every timeout on the way at its time.
     pub(crate) fn advance(&mut self, by: Duration) {
         let target = self.clock.now().after(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
         let ran = !self.clock.is_stopped();

@@ -1,4 +1,4 @@
-//! The course of one request: met by a fault or not, carried out or not, answered or not.
+//! The course of one request: faults, processing and the response.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::state::Ticket;
 use crate::wire::Reply;
 
 impl Server {
-    /// Serves the request that a connection has read; whether the connection stays open.
+    /// Serves the request that a connection has read. Returns whether the connection stays open.
     pub(super) fn serve(&mut self, id: usize) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return true };
         let Some(request) = &connection.request else { return true };
@@ -27,7 +27,7 @@ impl Server {
         self.carry_out(id)
     }
 
-    /// Carries a request out, unless a fault keeps it from that.
+    /// Processes a request, unless a fault prevents it.
     fn carry_out(&mut self, id: usize) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return true };
         let effect = connection.effect;
@@ -92,7 +92,7 @@ impl Server {
             Ok(Ok(Answer::Close)) => format!("{api:?} has no other answer than the end of the connection"),
             Ok(Ok(answer)) => return answer,
             Ok(Err(malformed)) => format!("{api:?}: {}", malformed.0),
-            // A mistake of this crate's ends the connection that has met it, and not the test's process.
+            // A bug in this crate closes the connection of the request, but must not stop the test's process.
             Err(_) => {
                 self.panics += 1;
                 format!("a mistake of embedded-kafka's in {api:?}")
@@ -102,7 +102,7 @@ impl Server {
         Answer::Close
     }
 
-    /// Takes the answer to a request, at once or after it has waited; whether the connection stays open.
+    /// Receives the response to a request, at once or after the request has waited. Returns whether the connection stays open.
     pub(super) fn answered(&mut self, id: usize, reply: Box<dyn Reply>) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return true };
         let effect = connection.effect;
@@ -112,7 +112,7 @@ impl Server {
         self.finish(id, reply)
     }
 
-    /// Sends the answer, unless a fault has another one.
+    /// Sends the response, unless a fault replaces it.
     fn finish(&mut self, id: usize, mut reply: Box<dyn Reply>) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return true };
         match connection.effect.end {
@@ -134,14 +134,14 @@ impl Server {
         }
         self.wakes.extend([at, muted_until].into_iter().flatten().map(|at| (at, id)));
         let Err(reason) = connection.reply(&*reply, at) else { return true };
-        // A mistake of this crate's, as a panic is.
+        // A response that cannot be encoded is a bug in this crate, like a panic.
         self.panics += 1;
         eprintln!("embedded-kafka: a mistake, please report it: {reason}");
         self.reject(id, reason);
         false
     }
 
-    /// Holds something of a request back.
+    /// Delays a part of a request.
     fn hold(&mut self, id: usize, delay: Duration, held: Held) -> bool {
         let until = self.later(delay);
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -151,13 +151,13 @@ impl Server {
         true
     }
 
-    /// The first whole millisecond that is not before the delay is over.
+    /// Returns the first whole millisecond that is not before the end of the delay.
     fn later(&self, delay: Duration) -> Time {
         let milliseconds = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         self.clock.real().after(milliseconds.saturating_add(1))
     }
 
-    /// Goes on with what was held back until now.
+    /// Continues with the requests and responses that were delayed until now.
     pub(super) fn wake(&mut self, now: Time) {
         while let Some(&(at, id)) = self.wakes.first()
             && at <= now
@@ -185,10 +185,10 @@ mod tests {
 
     use crate::handle::EmbeddedKafka;
 
-    /// The client whose requests panic.
+    /// The client id whose requests panic.
     pub(super) const MEETS_A_MISTAKE: &str = "meets a mistake";
 
-    /// ApiVersions of version 0.
+    /// An ApiVersions request of version 0.
     fn ask(stream: &mut TcpStream, client_id: &str) -> usize {
         let mut frame = vec![0, 0, 0, 10 + client_id.len() as u8, 0, 18, 0, 0, 0, 0, 0, 1, 0, client_id.len() as u8];
         frame.extend(client_id.as_bytes());

@@ -1,4 +1,4 @@
-//! The faults that are set, in the order in which they were.
+//! The faults, in the order in which they were added.
 
 use super::frame::Request;
 use crate::api;
@@ -26,7 +26,7 @@ impl Faults {
         self.faults.is_empty()
     }
 
-    /// What happens to a request: what the first fault says that meets it.
+    /// Returns the effect of the first fault that matches a request.
     pub(super) fn meet(&mut self, request: &Request, broker: i32, cluster: &Cluster) -> Option<Effect> {
         if self.faults.is_empty() {
             return None;

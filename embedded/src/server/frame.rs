@@ -1,4 +1,4 @@
-//! One request as it comes over a connection: its length, its header and its body.
+//! The frame of one request: its length, header and body.
 
 use std::sync::Arc;
 
@@ -9,19 +9,18 @@ use kafka_protocol::protocol::Encodable;
 use crate::api;
 use crate::wire::{self, Malformed, Reply};
 
-/// A request whose header is read.
+/// A request with a decoded header.
 pub(super) struct Request {
     pub(super) key: ApiKey,
     pub(super) version: i16,
     pub(super) correlation_id: i32,
     pub(super) client_id: Arc<str>,
     pub(super) body: Bytes,
-    /// Its number on its connection.
+    /// The number of the request on its connection.
     pub(super) serial: u64,
-    /// It asks for a version of ApiVersions that the broker does not know, so that nothing after its correlation id
-    /// can be read.
+    /// Whether this is an ApiVersions request of an unknown version. Nothing after its correlation id can be decoded.
     pub(super) unsupported_api_versions: bool,
-    /// It is a token of a login, without a header, and so is its answer.
+    /// Whether this is a login token. Neither the token nor its response has a header.
     pub(super) bare: bool,
 }
 
@@ -41,7 +40,7 @@ impl Request {
     }
 }
 
-/// The length of the frame that a buffer begins with.
+/// Returns the length of the frame at the start of a buffer.
 pub(super) fn length(buffer: &[u8], longest: usize) -> Result<Option<usize>, Malformed> {
     let Some(length) = buffer.first_chunk::<4>() else { return Ok(None) };
     match usize::try_from(i32::from_be_bytes(*length)) {
@@ -50,7 +49,7 @@ pub(super) fn length(buffer: &[u8], longest: usize) -> Result<Option<usize>, Mal
     }
 }
 
-/// Reads the header of a frame. `client_id` is that of the request before it, which is most often the same.
+/// Decodes the header of a frame. `client_id` is the client id of the previous request, which is usually the same.
 pub(super) fn parse(mut frame: Bytes, serial: u64, client_id: &Arc<str>) -> Result<Request, Malformed> {
     let Some(&[key_high, key_low, version_high, version_low, a, b, c, d]) = frame.first_chunk::<8>() else {
         return Err(Malformed("a frame without a header".to_owned()));
@@ -75,11 +74,11 @@ pub(super) fn parse(mut frame: Bytes, serial: u64, client_id: &Arc<str>) -> Resu
             bare: false,
         });
     }
-    // The header's own arrays are its tagged fields, whose lengths are checked as they are read.
+    // The only arrays of the header are its tagged fields, and their lengths are checked while they are read.
     let header_version = key.request_header_version(version);
     let header: RequestHeader = wire::decode_part(&mut frame, header_version)?;
-    let told = header.client_id.as_deref().unwrap_or_default();
-    let client_id = if **client_id == *told { client_id.clone() } else { told.into() };
+    let sent = header.client_id.as_deref().unwrap_or_default();
+    let client_id = if **client_id == *sent { client_id.clone() } else { sent.into() };
     Ok(Request {
         key,
         version,
@@ -92,7 +91,7 @@ pub(super) fn parse(mut frame: Bytes, serial: u64, client_id: &Arc<str>) -> Resu
     })
 }
 
-/// Appends the answer to a request, its length first.
+/// Appends the response to a request, with its length first.
 pub(super) fn encode(request: &Request, reply: &dyn Reply, into: &mut BytesMut) -> Result<(), String> {
     let start = into.len();
     into.extend_from_slice(&[0; 4]);
@@ -108,7 +107,7 @@ pub(super) fn encode(request: &Request, reply: &dyn Reply, into: &mut BytesMut) 
     Ok(())
 }
 
-/// Takes a whole frame off the front of a buffer, if there is one.
+/// Splits a complete frame off the front of a buffer, if there is one.
 pub(super) fn take(buffer: &mut BytesMut, longest: usize) -> Result<Option<Bytes>, Malformed> {
     let Some(length) = length(buffer, longest)? else { return Ok(None) };
     if buffer.len() < 4 + length {

@@ -1,4 +1,4 @@
-//! What the fuzz targets call: the way of a request without sockets. A panic is a finding.
+//! The entry points of the fuzz targets: a request is processed without sockets. A panic is a finding.
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
@@ -18,7 +18,7 @@ use crate::state::{Broker, Cluster, Outbox, Ticket};
 use crate::view;
 use crate::wire::Reply;
 
-/// The time at which it begins, in the year 2026.
+/// The start time of the clock, in the year 2026.
 const START: i64 = 1_790_000_000_000;
 const TOPIC: &str = "t";
 
@@ -49,7 +49,7 @@ impl Harness {
             now: self.now,
             real: self.now,
             broker: 1,
-            // Each as if from a connection of its own, which has one request in service at most.
+            // Process each request as if from a separate connection, because a connection serves at most one request at a time.
             ticket: Ticket { connection: serial as usize, serial },
             version,
             client: &self.client,
@@ -57,7 +57,7 @@ impl Harness {
     }
 
     fn serve(&mut self, request: &Request) {
-        // The topics that it asks for are there, so that it comes further than their names.
+        // Create the topics that the request names, so that it gets further than the check of their names.
         let mut topics = Vec::new();
         api::names(request.key, request.version, &request.body, &mut |name| {
             if let Name::Topic(name) = name {
@@ -72,7 +72,7 @@ impl Harness {
                 self.encode(request, &*reply);
             }
         }
-        // A time at which some timeouts are over.
+        // Use a time at which some timeouts are over.
         self.now = self.now.after(10_000);
         self.cluster.expire(self.now, &mut self.outbox);
         self.cluster.fetches.expire(self.now);
@@ -98,7 +98,7 @@ impl Harness {
     }
 }
 
-/// Has a new broker serve what a connection sends.
+/// Makes a new broker serve the bytes of a connection.
 pub fn frames(data: &[u8]) {
     let mut harness = Harness::new();
     let mut received = BytesMut::from(data);
@@ -112,7 +112,7 @@ pub fn frames(data: &[u8]) {
     harness.look();
 }
 
-/// Has a new broker take a batch, with a right checksum, and show what it has taken.
+/// Makes a new broker append a batch with a corrected checksum, and read it.
 pub fn batches(data: &[u8]) {
     let mut harness = Harness::new();
     let _ = harness.cluster.create_automatically(TOPIC);
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::api::SUPPORTED;
 
-    /// The same numbers in every run.
+    /// Produces the same numbers in every run.
     struct Numbers(u64);
 
     impl Numbers {
@@ -173,7 +173,7 @@ mod tests {
             (self.0 % limit.max(1) as u64) as usize
         }
 
-        /// Changes some bytes after the first ones.
+        /// Changes some bytes from index `after` on.
         fn mutate(&mut self, bytes: &mut Vec<u8>, after: usize) {
             for _ in 0..=self.below(3) {
                 let at = after + self.below(bytes.len() - after);
@@ -199,7 +199,7 @@ mod tests {
         paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
     }
 
-    /// How often each seed is changed; the fuzz targets do it for as long as one likes.
+    /// How often each seed is changed. The fuzz targets have no such limit.
     const CHANGES: usize = 40;
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             for _ in 0..CHANGES {
                 let mut changed = seed.clone();
                 numbers.mutate(&mut changed, 12);
-                // The length is that of the frame again, so that what is in it is looked at.
+                // Set the length of the frame again, so that the content is decoded.
                 let length = changed.len() as u32 - 4;
                 changed[..4].copy_from_slice(&length.to_be_bytes());
                 frames(&[&seed[..], &changed[..], &seed[..]].concat());

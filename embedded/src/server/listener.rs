@@ -1,4 +1,4 @@
-//! Where a broker is reached, and the connections that it takes.
+//! The listeners of the brokers, and the connections that they accept.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,18 +14,18 @@ use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls::{Tls, TlsStream};
 
-/// A broker's address, with the socket that listens there while the broker is up.
+/// The address of a broker, with its socket while the broker is running.
 pub(super) struct Listener {
     pub(super) broker: i32,
     pub(super) address: SocketAddr,
     pub(super) socket: Option<TcpListener>,
 }
 
-/// After how many milliseconds a broker without a descriptor left tries again.
+/// The milliseconds until a broker retries after it ran out of file descriptors.
 const ACCEPT_AGAIN: i64 = 50;
 
 impl Server {
-    /// Accepts what could not be accepted before.
+    /// Accepts the connections that could not be accepted before.
     pub(super) fn accept_late(&mut self) {
         if self.accept_again.take_if(|at| *at <= self.clock.real()).is_some() {
             (0..self.listeners.len()).for_each(|listener| self.accept(listener));
@@ -40,8 +40,8 @@ impl Server {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-                // No descriptor is left. The connections that there are may free one, or the rest of the process, of
-                // which nothing is heard.
+                // No file descriptor is left. One of our connections may free one. So may the rest of the process, which sends
+                // no event, so retry after a while.
                 Err(_) => {
                     self.accept_again = Some(self.clock.real().after(ACCEPT_AGAIN));
                     return;
@@ -70,7 +70,7 @@ impl Server {
         }
     }
 
-    /// Listens at a broker's address again.
+    /// Listens on the address of a broker again.
     pub(super) fn listen(&mut self, broker: i32) -> io::Result<()> {
         for (n, listener) in self.listeners.iter_mut().enumerate() {
             if listener.broker == broker && listener.socket.is_none() {
@@ -82,7 +82,7 @@ impl Server {
         Ok(())
     }
 
-    /// Closes the socket of a broker and all its connections.
+    /// Closes the socket of a broker and all of its connections.
     pub(super) fn shut(&mut self, broker: i32) {
         for listener in self.listeners.iter_mut().filter(|listener| listener.broker == broker) {
             listener.socket = None;

@@ -1,4 +1,4 @@
-//! The login of a connection: what is served before the client has said who it is.
+//! The login of a connection: the requests that are served before the client has authenticated.
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
@@ -12,12 +12,12 @@ use crate::api::Answer;
 use crate::state::logins::{Exchange, MECHANISMS, Step};
 use crate::wire::{self, Malformed, Reply};
 
-/// Where the login of a connection is.
+/// The state of a connection's login.
 #[derive(Debug)]
 pub(super) enum Login {
-    /// The client may ask for the versions, once, and has to choose a mechanism.
+    /// The client may send ApiVersions once, and has to choose a mechanism.
     Mechanism { asked_for_versions: bool },
-    /// The client has to send a token. With version 0 of SaslHandshake tokens come and go without headers.
+    /// The client has to send a token. With version 0 of SaslHandshake, tokens and their responses have no headers.
     Token { exchange: Exchange, bare: bool },
 }
 
@@ -26,7 +26,7 @@ impl Login {
         Self::Mechanism { asked_for_versions: false }
     }
 
-    /// Whether the next frame is a token without a header.
+    /// Returns whether the next frame is a token without a header.
     pub(super) fn wants_bare_token(&self) -> bool {
         matches!(self, Self::Token { bare: true, .. })
     }
@@ -49,8 +49,8 @@ impl Reply for BareToken {
 }
 
 impl Server {
-    /// Serves a request of a client that has not logged in yet; `None` where it is served like any other, or refused with an
-    /// error like any other.
+    /// Serves a request of a client that has not logged in yet. Returns `None` if the request is served, or refused, like any
+    /// other request.
     pub(super) fn log_in(
         &mut self,
         id: usize,

@@ -1,4 +1,4 @@
-//! The thread that serves every connection: sockets, frames and timeouts. What the requests mean is none of its business.
+//! The thread that serves every connection: sockets, frames and timeouts. It does not interpret requests.
 
 mod connection;
 mod control;
@@ -35,19 +35,18 @@ use crate::clock::{Clock, Time};
 use crate::state::{Cluster, Outbox};
 
 const WAKER: Token = Token(usize::MAX);
-/// The listeners come first, the connections after them.
+/// The tokens of listeners are smaller than this token, the tokens of connections are not.
 const FIRST_CONNECTION: usize = 64;
-/// How many requests of one connection are served before the others have their turn.
+/// How many requests of one connection are served before it is the turn of the other connections.
 const REQUESTS_IN_A_TURN: usize = 32;
 
-/// The server, as its thread and its handle share it. The thread has it while it serves, and not while it sleeps.
+/// The server, shared by its thread and the handle. The thread holds the lock while it serves, but not while it sleeps.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Mutex<Server>>);
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Server> {
-        // A question of the handle's that has panicked has read, or has been carried out as far as it went: the
-        // connections are served on.
+        // Ignore poisoning. A panic in a call of the handle leaves the server usable, so the thread keeps serving connections.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -71,35 +70,35 @@ impl Shared {
     }
 }
 
-/// All that the thread serves.
+/// The state of the thread.
 pub(crate) struct Server {
     registry: Registry,
     listeners: Vec<Listener>,
-    /// What the connections are encrypted with.
+    /// The TLS configuration of the connections.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
     connections: HashMap<usize, Connection>,
     next_connection: usize,
-    /// Where short requests are read to.
+    /// The buffer for short requests.
     chunk: Box<[u8; CHUNK]>,
-    /// The longest request, Kafka's `socket.request.max.bytes`.
+    /// The longest request in bytes, Kafka's `socket.request.max.bytes`.
     longest: usize,
-    /// The listeners that could not accept, and when they try again.
+    /// When the listeners that could not accept retry.
     accept_again: Option<Time>,
-    /// The connections that have more to do than their turn allowed.
+    /// The connections that had more to do than fits in their turn.
     unfinished: Vec<usize>,
-    /// When something of a connection is to go on that was held back. The clock's stop does not hold it.
+    /// When a delayed part of a connection continues. This uses the real time, even if the clock is paused.
     wakes: BTreeSet<(Time, usize)>,
     outbox: Outbox,
     faults: Faults,
-    /// How much later every answer is sent.
+    /// The delay of every response.
     latency: Duration,
-    /// For how long a client is throttled by every answer.
+    /// The throttle time in every response.
     throttle: Duration,
     requests: Requests,
     /// How often the thread has woken up.
     wakeups: usize,
-    /// How many requests have met a mistake of this crate's.
+    /// How many requests panicked.
     panics: usize,
     stopping: bool,
     pub(crate) cluster: Cluster,
@@ -107,7 +106,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The server, what its thread waits with, and what wakes that thread.
+    /// Creates the server, the poll of its thread, and the waker of that thread.
     pub(crate) fn shared(sockets: Vec<(i32, TcpListener)>, cluster: Cluster) -> io::Result<(Shared, Poll, Waker)> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
@@ -147,7 +146,7 @@ impl Server {
         self.stopping = true;
     }
 
-    /// Serves what has come, and what is due.
+    /// Serves the events, and then the timeouts that are due.
     fn serve_events(&mut self, events: &Events) {
         for event in events {
             match event.token() {
@@ -173,7 +172,7 @@ impl Server {
         self.settle();
     }
 
-    /// How long the thread may sleep; forever when nobody waits for anything.
+    /// Returns how long the thread may sleep, or `None` if it may sleep until the next event.
     fn timeout(&self) -> Option<Duration> {
         if !self.unfinished.is_empty() {
             return Some(Duration::ZERO);
@@ -189,7 +188,7 @@ impl Server {
         waits.into_iter().flatten().min()
     }
 
-    /// Serves what a connection has sent, as far as it goes.
+    /// Serves the requests of a connection until it has to wait, or until its turn is over.
     fn turn(&mut self, id: usize) {
         for _ in 0..REQUESTS_IN_A_TURN {
             let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -212,7 +211,7 @@ impl Server {
         self.unfinished.push(id);
     }
 
-    /// Has the state act on the timeouts that are over.
+    /// Processes the timeouts that are over.
     fn expire(&mut self) {
         let (now, real) = (self.clock.now(), self.clock.real());
         self.cluster.expire(now, &mut self.outbox);
@@ -220,12 +219,12 @@ impl Server {
         self.settle_parked();
     }
 
-    /// Answers the fetches that have got what they wait for.
+    /// Responds to the fetches whose records have arrived.
     fn settle_parked(&mut self) {
         api::fetch::answer_ready(&mut self.cluster, self.clock.real(), &mut self.outbox);
     }
 
-    /// Hands out the answers to requests that had to wait, and serves what those connections have sent since.
+    /// Sends the responses to requests that had to wait, and then serves the requests that follow on their connections.
     fn settle(&mut self) {
         loop {
             self.settle_parked();

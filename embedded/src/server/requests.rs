@@ -1,4 +1,4 @@
-//! What has been asked, for a test to see.
+//! The received requests, as a test sees them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::Server;
 use super::frame::Request;
 use crate::view;
 
-/// How many of the last requests are kept.
+/// The number of last requests that are kept.
 const KEPT: usize = 1000;
 
-/// The number of requests of each API, and the last ones.
+/// The number of requests of each API, and the last requests.
 #[derive(Default)]
 pub(crate) struct Requests {
     counts: Vec<usize>,
@@ -37,7 +37,7 @@ impl Requests {
         self.counts.get(api as usize).copied().unwrap_or_default()
     }
 
-    /// The last requests, the oldest first.
+    /// Returns the last requests, the oldest first.
     pub(crate) fn last(&self) -> Vec<view::Request> {
         let request = |(api, version, broker, client_id): &(ApiKey, i16, i32, Arc<str>)| view::Request {
             api: *api,
@@ -48,14 +48,14 @@ impl Requests {
         self.last.iter().map(request).collect()
     }
 
-    /// Why connections were closed, the oldest first.
+    /// Returns the reasons why connections were closed, the oldest first.
     pub(crate) fn rejections(&self) -> Vec<view::Rejection> {
         self.rejections.iter().cloned().collect()
     }
 }
 
 impl Server {
-    /// Notes why a connection is closed.
+    /// Records why a connection is closed.
     pub(super) fn reject(&mut self, id: usize, reason: String) {
         let Some(connection) = self.connections.get(&id) else { return };
         let rejections = &mut self.requests.rejections;

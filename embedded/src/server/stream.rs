@@ -1,4 +1,4 @@
-//! The stream of a connection: a socket, or TLS over one.
+//! The stream of a connection: a socket, with or without TLS.
 
 use std::io::{self, Read, Write};
 
@@ -24,7 +24,7 @@ impl Stream {
         }
     }
 
-    /// Whether a read that has brought less than there was room for has brought all there is.
+    /// Returns whether a short read means that there is nothing more to read.
     pub(super) fn is_drained_by_a_short_read(&self) -> bool {
         matches!(self, Self::Plain(_))
     }

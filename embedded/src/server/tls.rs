@@ -1,4 +1,4 @@
-//! TLS on the connections, with a certificate that is made when the broker starts.
+//! TLS for the connections, with a certificate that is created when the broker starts.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use rustls::{ServerConfig, ServerConnection};
 
 use crate::error::{Error, Result};
 
-/// What the brokers show their clients.
+/// The certificate and key of the brokers.
 #[derive(Clone)]
 pub(crate) struct Tls {
     config: Arc<ServerConfig>,
-    /// The certificate of the authority that has signed the brokers', in PEM.
+    /// The CA certificate that signed the certificate of the brokers, in PEM format.
     pub(crate) ca: String,
 }
 
 impl Tls {
-    /// A certificate for 127.0.0.1 and `localhost`, of an authority of its own.
+    /// Creates a certificate for 127.0.0.1 and `localhost`, signed by a new CA.
     pub(crate) fn new() -> Result<Self> {
         let failed = |error: &dyn std::fmt::Display| Error::refused("make a certificate", error.to_string());
         let make = || -> std::result::Result<_, rcgen::Error> {
@@ -49,7 +49,7 @@ impl Tls {
     }
 }
 
-/// A socket that speaks TLS. Reads and writes end with `WouldBlock` where the socket does.
+/// A socket with TLS. If the socket would block, reads and writes return `WouldBlock`.
 pub(super) struct TlsStream {
     pub(super) socket: TcpStream,
     session: Box<ServerConnection>,
@@ -60,7 +60,7 @@ impl TlsStream {
         Self { socket, session: Box::new(session) }
     }
 
-    /// Sends the records that are ready.
+    /// Sends the TLS records that are ready.
     fn send(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
             self.session.write_tls(&mut self.socket)?;
@@ -74,7 +74,7 @@ impl Read for TlsStream {
         loop {
             match self.session.reader().read(into) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Without a farewell: as with a socket without TLS, that is the end.
+                // The client closed the socket without a `close_notify`. Treat it like the end of a plain connection.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 other => return other,
             }
@@ -82,7 +82,7 @@ impl Read for TlsStream {
                 return Ok(0);
             }
             let processed = self.session.process_new_packets();
-            // A part of the handshake, or an alert that says what is wrong.
+            // Send a part of the handshake, or an alert that names the error.
             match self.send() {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 _ => {}
@@ -93,7 +93,7 @@ impl Read for TlsStream {
 }
 
 impl Write for TlsStream {
-    /// Takes as much as there is room for until the socket takes more.
+    /// Writes as much as fits in the buffer, until the socket can send more.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sent = self.send();
         let taken = self.session.writer().write(bytes)?;

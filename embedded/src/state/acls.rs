@@ -1,4 +1,4 @@
-//! ACLs: who may do what to what.
+//! ACLs: which principal may do which operation on which resource.
 
 mod filter;
 mod store;
@@ -6,10 +6,10 @@ mod store;
 pub(crate) use self::filter::Filter;
 pub(crate) use self::store::{Acls, Entry, LITERAL, PREFIXED, Pattern, Who};
 
-/// The one resource of type [`ResourceType::Cluster`].
+/// The name of the only resource of type [`ResourceType::Cluster`].
 pub(crate) const CLUSTER: &str = "kafka-cluster";
 
-/// What a client may be allowed to do, numbered as the protocol does.
+/// The operations of ACLs, with their numbers in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
     All = 2,
@@ -28,7 +28,7 @@ pub(crate) enum Operation {
     TwoPhaseCommit = 15,
 }
 
-/// What it may be allowed to do it to, numbered as the protocol does.
+/// The resource types of ACLs, with their numbers in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ResourceType {
     Topic = 2,
@@ -42,7 +42,7 @@ pub(crate) enum ResourceType {
 }
 
 impl ResourceType {
-    /// What can be done to such a resource.
+    /// Returns the operations on resources of this type.
     pub(crate) fn operations(self) -> &'static [Operation] {
         use Operation::*;
         match self {

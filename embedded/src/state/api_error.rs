@@ -1,8 +1,8 @@
-//! An error as the admin APIs tell it: a code and a sentence.
+//! An error of the admin APIs: a code and a message.
 
 use kafka_protocol::ResponseError;
 
-/// An error with Kafka's message, where Kafka has one.
+/// An error with Kafka's message, if Kafka has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) error: ResponseError,
@@ -14,7 +14,7 @@ impl ApiError {
         Self { error, message: Some(message.into()) }
     }
 
-    /// The error with the message that it has everywhere, of those that the admin APIs tell often.
+    /// Returns the error with its usual message. It has one if the admin APIs return the error often.
     pub(crate) fn plain(error: ResponseError) -> Self {
         use ResponseError::*;
         let message = match error {

@@ -1,4 +1,4 @@
-//! The header of a record batch of format 2, the only one that Kafka 4 takes.
+//! The header of a record batch of format 2, the only format that Kafka 4 accepts.
 //!
 //! The layout is that of Kafka's documentation, "Record Batch".
 
@@ -6,11 +6,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::clock::Time;
 
-/// How long the header of a batch is: all that comes before its records.
+/// The length of the header of a batch, which ends before the records.
 pub(crate) const HEADER: usize = 61;
-/// The least that a length field says in any format.
+/// The smallest value of the length field in any format.
 const SHORTEST: usize = 14;
-/// What its length field does not count: the base offset and the length itself.
+/// The bytes that the length field does not count: the base offset and the length field.
 const LOG_OVERHEAD: usize = 12;
 
 const COMPRESSION: i16 = 7;
@@ -31,23 +31,23 @@ pub(crate) struct Batch {
     pub(crate) producer_epoch: i16,
     pub(crate) base_sequence: i32,
     pub(crate) count: i32,
-    /// The whole batch, its header too.
+    /// The complete batch, including its header.
     pub(crate) bytes: Bytes,
 }
 
-/// Why bytes are no batch.
+/// The reason why bytes are not a valid batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadBatch {
-    /// There is none, or not the whole of it.
+    /// The bytes contain no complete batch.
     Missing,
-    /// A length or a number of the format that none has.
+    /// The length or the format number is invalid.
     Corrupt,
-    /// A record format that Kafka 4 does not take.
+    /// A record format that Kafka 4 does not accept.
     OldFormat,
 }
 
 impl Batch {
-    /// The batch that `bytes` begin with. Its checksum is not looked at.
+    /// Parses the batch at the start of `bytes`. The checksum is not checked.
     pub(crate) fn first(bytes: &Bytes) -> Result<Self, BadBatch> {
         let length = bytes.get(8..12).and_then(|length| length.first_chunk()).ok_or(BadBatch::Missing)?;
         let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| BadBatch::Corrupt)?;
@@ -76,7 +76,7 @@ impl Batch {
         })
     }
 
-    /// Whether there is a whole batch in front of `bytes`.
+    /// Returns whether `bytes` start with a complete batch.
     pub(crate) fn is_in(bytes: &Bytes) -> bool {
         !matches!(Self::first(bytes), Err(BadBatch::Missing))
     }
@@ -85,7 +85,7 @@ impl Batch {
         self.bytes[17..21] == crc32c::crc32c(&self.bytes[21..]).to_be_bytes()
     }
 
-    /// The control batch that ends a transaction.
+    /// Creates the control batch that ends a transaction.
     pub(crate) fn end_marker(
         offset: i64,
         leader_epoch: i32,
@@ -138,7 +138,7 @@ impl Batch {
         self.base_offset + i64::from(self.last_offset_delta)
     }
 
-    /// The sequence number of the last record, which begins again at 0 after the largest number.
+    /// Returns the sequence number of the last record. The sequence starts at 0 again after the largest number.
     pub(crate) fn last_sequence(&self) -> i32 {
         add_to_sequence(self.base_sequence, self.last_offset_delta)
     }
@@ -159,27 +159,27 @@ impl Batch {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
-    /// The number of the compression: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
+    /// Returns the compression type: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
     pub(crate) fn compression(&self) -> i16 {
         self.attributes & COMPRESSION
     }
 
-    /// The epoch of the leader that appended it.
+    /// Returns the epoch of the leader that appended the batch.
     pub(crate) fn leader_epoch(&self) -> i32 {
         i32::from_be_bytes([self.bytes[12], self.bytes[13], self.bytes[14], self.bytes[15]])
     }
 
-    /// The timestamp of a record.
+    /// Returns the timestamp of a record.
     pub(crate) fn timestamp(&self, delta: i64) -> i64 {
         if self.is_log_append_time() { self.max_timestamp } else { self.base_timestamp.wrapping_add(delta) }
     }
 
-    /// The bytes of its records, as they came.
+    /// Returns the bytes of the records, possibly compressed.
     pub(crate) fn records(&self) -> &[u8] {
         &self.bytes[HEADER..]
     }
 
-    /// The same batch with some of its records alone, which are not compressed.
+    /// Returns the batch with only some of its records, uncompressed.
     pub(crate) fn with_records(&self, records: &[u8], count: i32, max_timestamp: i64) -> Self {
         let attributes = self.attributes & !COMPRESSION;
         let mut bytes = BytesMut::with_capacity(HEADER + records.len());
@@ -195,10 +195,10 @@ impl Batch {
         Self { attributes, count, max_timestamp, bytes: bytes.freeze(), ..*self }
     }
 
-    /// The batch as the log keeps it: with its offset and the leader's epoch, which the checksum does not cover, and with
-    /// the largest timestamp, which it does.
+    /// Returns the batch as it is stored in the log. It has a new offset and leader epoch, which the checksum does not cover,
+    /// and a new largest timestamp, which the checksum covers.
     pub(crate) fn placed(&self, offset: i64, leader_epoch: i32, timestamp: MaxTimestamp) -> Self {
-        // A copy, so that the log does not keep the whole request alive.
+        // Copy the bytes, so that the log does not keep the whole request in memory.
         let mut bytes = BytesMut::from(&self.bytes[..]);
         bytes[..8].copy_from_slice(&offset.to_be_bytes());
         bytes[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
@@ -224,16 +224,16 @@ impl Batch {
     }
 }
 
-/// What a batch gets for its largest timestamp.
+/// The largest timestamp that a batch gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MaxTimestamp {
-    /// The largest of its records.
+    /// The largest timestamp of its records.
     Created(i64),
-    /// The time of the append, which then is that of every record.
+    /// The time of the append, which is then the timestamp of every record.
     Appended(Time),
 }
 
-/// The sequence number that is `count` later; 0 follows the largest.
+/// Returns the sequence number `count` numbers later. 0 follows the largest number.
 pub(crate) fn add_to_sequence(sequence: i32, count: i32) -> i32 {
     if sequence > i32::MAX - count { count - (i32::MAX - sequence) - 1 } else { sequence + count }
 }

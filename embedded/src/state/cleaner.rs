@@ -1,4 +1,4 @@
-//! Retention and compaction, when a test asks for them: Kafka's cleaner comes by the hour, and by segments.
+//! Retention and compaction at the request of a test. Kafka's cleaner runs periodically, and by segments.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,7 @@ use super::records::{Records, uncompressed};
 use crate::clock::Time;
 
 impl Cluster {
-    /// Deletes and compacts what the settings of the topics let go by now, and forgets the producers that have been idle
-    /// for too long.
+    /// Deletes and compacts records according to the configuration of the topics, and forgets the producers that have expired.
     pub(crate) fn clean_logs(&mut self, now: Time) {
         let mut changed = Vec::new();
         for topic in self.topics.iter_mut() {
@@ -41,7 +40,7 @@ impl Partition {
         }
     }
 
-    /// Deletes from the front what is too old, and what is too much.
+    /// Deletes records from the front of the log according to the retention time and the retention size.
     fn retain(&mut self, settings: &TopicSettings, now: Time) {
         let mut too_much = match settings.retention_bytes {
             most @ 0.. => self.log.bytes().saturating_sub(most as usize),
@@ -60,8 +59,8 @@ impl Partition {
         self.truncate_before(start);
     }
 
-    /// Keeps the last record of each key, and nothing of aborted transactions. What belongs to an open transaction, or is
-    /// too young, is not looked at.
+    /// Keeps the last record of each key, and deletes records of aborted transactions. Records of open transactions, and
+    /// records that are too young, are kept.
     fn compact(&mut self, settings: &TopicSettings, now: Time) {
         let young = |batch: &&Batch| batch.max_timestamp > now.0.saturating_sub(settings.min_compaction_lag_ms);
         let young = self.log.batches().find(|batch| settings.min_compaction_lag_ms > 0 && young(batch));
@@ -96,8 +95,8 @@ impl Partition {
     }
 }
 
-/// The batch with the last record of each key alone; nothing if there is none. A record without a value stands for a key
-/// that is deleted, and goes too when it is from before `deleted`.
+/// Returns the batch with only the last record of each key, or nothing if it contains none of them. A record without a value
+/// marks a deleted key. It is deleted too if it is older than `deleted`.
 fn compacted(batch: &Batch, last: &HashMap<Vec<u8>, i64>, deleted: i64) -> Option<Batch> {
     let Ok(bytes) = uncompressed(batch) else { return Some(batch.clone()) };
     let (mut kept, mut count, mut largest) = (BytesMut::new(), 0, -1);
@@ -123,7 +122,8 @@ mod tests {
     use super::*;
     use crate::state::batch::MaxTimestamp;
 
-    /// A partition of batches, each of records with these keys and values, a second apart.
+    /// Creates a partition of batches. Each batch has records with these keys and values, and a timestamp one second after the
+    /// batch before it.
     fn partition(batches: &[&[(&str, Option<&str>)]]) -> Partition {
         let mut partition = Partition::new(vec![1]);
         for (n, records) in batches.iter().enumerate() {

@@ -1,29 +1,29 @@
-//! The records of a compressed batch, for what needs to look inside. Batches are kept and sent as they came.
+//! Decompression of batches, for checks that read the records. Batches are stored and sent as the client sent them.
 
 use std::io::Read;
 
 use super::batch::Batch;
 
-/// The most that the records of one batch may take uncompressed: a small batch must not take all memory.
+/// The maximum uncompressed size of one batch, so that a small batch cannot use up all memory.
 const MOST: usize = if cfg!(test) { 1 << 20 } else { 128 << 20 };
 
-/// Why the records of a batch cannot be read.
+/// The reason why the records of a batch cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// A compression that there is not, or bytes that are not of it.
+    /// The compression type is unknown, or the bytes are invalid.
     Corrupt,
-    /// They take more than [`MOST`].
+    /// The uncompressed size is larger than [`MOST`].
     TooLarge,
 }
 
-/// The numbers that a batch's attributes have for its compression.
+/// The compression types in the attributes of a batch.
 pub(crate) const NONE: i16 = 0;
 pub(crate) const GZIP: i16 = 1;
 pub(crate) const SNAPPY: i16 = 2;
 pub(crate) const LZ4: i16 = 3;
 pub(crate) const ZSTD: i16 = 4;
 
-/// The bytes of a batch's records, uncompressed.
+/// Returns the uncompressed bytes of a batch's records.
 pub(crate) fn decompress(batch: &Batch) -> Result<Vec<u8>, Unreadable> {
     let bytes = batch.records();
     match batch.compression() {
@@ -42,9 +42,9 @@ fn read(from: impl Read) -> Result<Vec<u8>, Unreadable> {
     if bytes.len() > MOST { Err(Unreadable::TooLarge) } else { Ok(bytes) }
 }
 
-/// All members of a gzip file, as Java reads them. What follows them and is no member is not looked at.
+/// Decompresses all members of a gzip file, as Java does. Trailing bytes that are no member are ignored.
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    /// Java looks for another member only where more follows than a header and a trailer take.
+    /// Java looks for another member only if more bytes follow than a header and a trailer need.
     const LEAST: usize = 18;
     let mut uncompressed = Vec::new();
     let mut member = without_gzip_header(bytes).ok_or(Unreadable::Corrupt)?;
@@ -64,7 +64,7 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     }
 }
 
-/// Inflates what begins the bytes; what follows it.
+/// Inflates the deflated data at the start of the bytes, and returns the bytes after it.
 fn inflate<'a>(mut bytes: &'a [u8], into: &mut Vec<u8>) -> Result<&'a [u8], Unreadable> {
     use miniz_oxide::inflate::stream::{InflateState, inflate};
     use miniz_oxide::{DataFormat, MZFlush, MZStatus};
@@ -85,7 +85,7 @@ fn inflate<'a>(mut bytes: &'a [u8], into: &mut Vec<u8>) -> Result<&'a [u8], Unre
     }
 }
 
-/// The checksum of RFC 1952, which is another than that of a batch.
+/// The checksum of RFC 1952. It differs from the checksum of a batch.
 fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
@@ -104,7 +104,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| (sum >> 8) ^ TABLE[(sum as u8 ^ byte) as usize])
 }
 
-/// What follows the header that RFC 1952 puts before deflated bytes.
+/// Returns the bytes after the header that RFC 1952 puts in front of deflated data.
 fn without_gzip_header(bytes: &[u8]) -> Option<&[u8]> {
     let [0x1f, 0x8b, 8, flags, ..] = *bytes else { return None };
     let after_zero = |bytes: &'_ [u8]| bytes.iter().position(|byte| *byte == 0).map(|at| at + 1);
@@ -121,8 +121,8 @@ fn without_gzip_header(bytes: &[u8]) -> Option<&[u8]> {
     if flags & 2 != 0 { rest.get(2..) } else { Some(rest) }
 }
 
-/// Snappy comes as one block, as librdkafka writes it, or in the framing of snappy-java: a header of 16 bytes, then blocks
-/// after their lengths.
+/// Decompresses snappy data. librdkafka writes one block. snappy-java writes a header of 16 bytes, and then blocks with their
+/// lengths.
 fn snappy(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     const MAGIC: &[u8] = b"\x82SNAPPY\0";
     let mut uncompressed = Vec::new();
@@ -142,7 +142,7 @@ fn snappy(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
 
 fn snappy_block(block: &[u8], into: &mut Vec<u8>) -> Result<(), Unreadable> {
     let length = snap::raw::decompress_len(block).map_err(|_| Unreadable::Corrupt)?;
-    // Snappy makes 64 bytes of 3 at best: a length beyond that is a lie, for which nothing is reserved.
+    // Snappy compresses 64 bytes to 3 at best. If a length is beyond that, it is wrong, and no memory is allocated for it.
     if length > block.len().saturating_mul(64) {
         return Err(Unreadable::Corrupt);
     }

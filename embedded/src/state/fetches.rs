@@ -1,4 +1,4 @@
-//! Fetches: what each one wants, the sessions that keep it, and those that wait for records.
+//! Fetches: their parameters, their sessions, and the fetches that wait for records.
 
 mod parked;
 mod sessions;
@@ -24,31 +24,31 @@ pub(crate) struct Fetches {
 }
 
 impl Fetches {
-    /// When the wait of a fetch is over next.
+    /// Returns when the next wait of a fetch is over.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.parked.next_deadline()
     }
 
-    /// Notes the fetches whose wait is over by now.
+    /// Marks the fetches whose wait is over by now.
     pub(crate) fn expire(&mut self, now: Time) {
         self.parked.expire(now);
     }
 
-    /// Drops the fetch of a connection that is gone.
+    /// Drops the fetch of a closed connection.
     pub(crate) fn forget(&mut self, connection: usize) {
         self.parked.forget(connection);
     }
 }
 
-/// A fetch, whatever version and session it has come by.
+/// A fetch, independent of its version and its session.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetch {
     pub(crate) version: i16,
-    /// The broker that is asked.
+    /// The broker that received the fetch.
     pub(crate) broker: i32,
-    /// The client says that it is a broker.
+    /// Whether the client claims to be a broker.
     pub(crate) follower: bool,
-    /// Only what is committed.
+    /// Whether the fetch reads only committed records.
     pub(crate) committed: bool,
     pub(crate) min_bytes: usize,
     pub(crate) max_bytes: usize,
@@ -56,43 +56,43 @@ pub(crate) struct Fetch {
     pub(crate) wanted: Vec<Wanted>,
 }
 
-/// What a fetch wants of one partition.
+/// The parameters of a fetch for one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// `None` for an id that no topic has.
+    /// The topic name, or `None` if the topic id is unknown.
     pub(crate) topic: Option<TopicName>,
-    /// Nil where the client asks by name.
+    /// The topic id, or nil if the client uses topic names.
     pub(crate) id: Uuid,
     pub(crate) index: i32,
     pub(crate) offset: i64,
     pub(crate) max_bytes: usize,
-    /// The leader's epoch that the client knows; -1 where it does not tell.
+    /// The leader epoch that the client knows, or -1.
     pub(crate) leader_epoch: i32,
-    /// The epoch of the last record that the client has; -1 where it does not tell.
+    /// The epoch of the last record that the client has, or -1.
     pub(crate) last_epoch: i32,
-    /// The client must not read it.
+    /// Whether the client lacks the right to read the partition.
     pub(crate) denied: bool,
 }
 
-/// What is there of one partition.
+/// The result of a fetch for one partition.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) records: Bytes,
-    /// How many bytes count against the limits.
+    /// The number of bytes that count against the limits.
     pub(crate) counted: usize,
     pub(crate) high_watermark: i64,
     pub(crate) last_stable_offset: i64,
     pub(crate) log_start: i64,
-    /// Producers and first offsets of aborted transactions, for a reader of what is committed.
+    /// The producers and first offsets of aborted transactions, for readers of committed records.
     pub(crate) aborted: Option<Vec<(i64, i64)>>,
-    /// Where the client's log and this one part.
+    /// Where the log of the client diverges from this log.
     pub(crate) diverging: Option<EpochEnd>,
 }
 
-/// What a fetch has found in its partitions.
+/// The results of a fetch for its partitions.
 pub(crate) struct Outcome {
     pub(crate) found: Vec<Result<Found, ResponseError>>,
-    /// Whether the client wants it now.
+    /// Whether the response is sent now.
     pub(crate) enough: bool,
 }
 
@@ -118,7 +118,7 @@ impl Fetch {
         Outcome { found, enough: urgent || self.wanted.is_empty() || counted >= self.min_bytes }
     }
 
-    /// How many bytes count of those that are there of a partition: what a waiting fetch waits for.
+    /// Returns how many available bytes of a partition count for a waiting fetch.
     fn available(&self, topics: &Topics, wanted: &Wanted) -> Result<usize, ResponseError> {
         let partition = Finder { topics, last: None }.find(self, wanted)?;
         check_offset(partition, wanted)?;
@@ -167,14 +167,14 @@ impl Fetch {
     }
 }
 
-/// Finds partitions; those of one topic mostly follow each other.
+/// A lookup of partitions. It is fast if partitions of the same topic follow each other.
 struct Finder<'a> {
     topics: &'a Topics,
     last: Option<(&'a str, Option<&'a super::topics::Topic>)>,
 }
 
 impl<'a> Finder<'a> {
-    /// The partition, where the broker that is asked may serve it.
+    /// Returns the partition if this broker may serve it.
     fn find(&mut self, fetch: &Fetch, wanted: &'a Wanted) -> Result<&'a Partition, ResponseError> {
         let name = wanted.topic.as_ref().ok_or(ResponseError::UnknownTopicId)?;
         if wanted.denied {
@@ -188,7 +188,7 @@ impl<'a> Finder<'a> {
         let missing = ResponseError::UnknownTopicOrPartition;
         let topic = topic.ok_or(missing)?;
         let partition = topic.partition(wanted.index).ok_or(missing)?;
-        // Since version 11 a client may read from any replica.
+        // Since version 11, a client may read from any replica.
         if !(partition.leader == fetch.broker || fetch.version >= 11 && partition.replicas.contains(&fetch.broker)) {
             return Err(ResponseError::NotLeaderOrFollower);
         }
@@ -196,7 +196,7 @@ impl<'a> Finder<'a> {
             return Err(ResponseError::InconsistentTopicId);
         }
         partition.check_leader_epoch(wanted.leader_epoch)?;
-        // The replicas are all here: who fetches as one is none.
+        // All replicas are in this process, so a client that fetches as a replica is none.
         if fetch.follower {
             return Err(ResponseError::NotLeaderOrFollower);
         }
@@ -209,7 +209,7 @@ fn check_offset(partition: &Partition, wanted: &Wanted) -> Result<(), ResponseEr
     if readable.contains(&wanted.offset) { Ok(()) } else { Err(ResponseError::OffsetOutOfRange) }
 }
 
-/// The offset of the last record in batches that the log has kept.
+/// Returns the offset of the last record in batches that the log has stored.
 fn last_offset(records: &Bytes) -> Option<i64> {
     let (mut rest, mut last) = (&records[..], None);
     while let Some(header) = rest.first_chunk::<27>() {
@@ -221,7 +221,7 @@ fn last_offset(records: &Bytes) -> Option<i64> {
     last
 }
 
-/// The name of a topic that is asked for by its id.
+/// Returns the name of a topic by its id.
 pub(crate) fn topic_name(topics: &Topics, id: Uuid) -> Option<TopicName> {
     topics.name_of(id).map(|name| TopicName(StrBytes::from_string(name.to_owned())))
 }

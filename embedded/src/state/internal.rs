@@ -1,7 +1,8 @@
-//! The topics that Kafka keeps for itself, and who coordinates what is kept in them.
+//! Kafka's internal topics, and the coordinators of their partitions.
 //!
-//! Groups and transactions are kept elsewhere here, so that these topics have no records. They are there all the same: the
-//! leader of a partition coordinates what falls on it, and clients list and describe them once they are used.
+//! Groups and transactions are not stored in these topics, so the topics have no records. They exist because the leader of a
+//! partition is the coordinator of its groups or transactions, and because clients list and describe the topics once they are
+//! in use.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +15,14 @@ pub(crate) const OFFSETS: &str = "__consumer_offsets";
 /// The topic of transactions.
 pub(crate) const TRANSACTIONS: &str = "__transaction_state";
 
-/// Each with the broker's settings for its partitions and its replicas.
+/// The topics, each with the broker properties for its partitions and replicas.
 const TOPICS: [(&str, &str, &str); 2] = [
     (OFFSETS, "offsets.topic.num.partitions", "offsets.topic.replication.factor"),
     (TRANSACTIONS, "transaction.state.log.num.partitions", "transaction.state.log.replication.factor"),
 ];
 
 impl Cluster {
-    /// Lays the internal topics out. Nobody sees one before it is used.
+    /// Plans the internal topics. Clients do not see a topic before it is used.
     pub(crate) fn lay_out_internal(&mut self) {
         for (name, partitions, replication) in TOPICS {
             if self.topics.get(name).is_some() || self.dormant.get(name).is_some() {
@@ -34,7 +35,8 @@ impl Cluster {
                 ..NewTopic::default()
             };
             if let Ok(plan) = self.plan_topic(topic) {
-                // All are laid out alike, so that one broker coordinates a name whatever it is the name of.
+                // All topics have the same placement, so the same broker coordinates a group and a transactional id with the
+                // same name.
                 let (replicas, config) = (plan.replicas(), self.internal_config(name));
                 let settings = self.configs.effective(&config);
                 let topic = self.dormant.add(name, replicas, config);
@@ -59,7 +61,7 @@ impl Cluster {
         own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).chain([compact]).collect()
     }
 
-    /// Has clients see an internal topic, since it is used now.
+    /// Makes an internal topic visible to clients when it is used.
     pub(crate) fn reveal(&mut self, name: &str) -> bool {
         match self.dormant.remove(name) {
             Some(topic) => {
@@ -70,25 +72,25 @@ impl Cluster {
         }
     }
 
-    /// The live broker that coordinates a group, or a transactional id.
+    /// Returns the running broker that coordinates a group or a transactional id.
     pub(crate) fn coordinator(&self, name: &str) -> Option<&Broker> {
         self.coordinator_of(OFFSETS, name)
     }
 
-    /// The live broker that coordinates what falls on a partition of an internal topic: its leader.
+    /// Returns the running broker that coordinates a partition of an internal topic: the leader of the partition.
     pub(crate) fn coordinator_of(&self, topic: &str, name: &str) -> Option<&Broker> {
         let topic = self.topics.get(topic).or_else(|| self.dormant.get(topic))?;
         let partition = topic.partition(partition_for(name, topic.partitions.len()))?;
         self.live_brokers().find(|broker| broker.id == partition.leader)
     }
 
-    /// The producers that have committed offsets of groups which fall on a partition.
+    /// Returns the producers that have committed offsets of the groups of a partition.
     pub(crate) fn offset_producers(&mut self, partition: i32) -> Option<&mut Producers> {
         let topics = if self.topics.get(OFFSETS).is_some() { &mut self.topics } else { &mut self.dormant };
         Some(&mut topics.get_mut(OFFSETS)?.partition_mut(partition)?.producers)
     }
 
-    /// The partition that Kafka keeps a group's offsets in.
+    /// Returns the partition in which Kafka stores the offsets of a group.
     pub(crate) fn coordinator_partition(&self, group: &str) -> i32 {
         let topic = self.topics.get(OFFSETS).or_else(|| self.dormant.get(OFFSETS));
         partition_for(group, topic.map_or(0, |topic| topic.partitions.len()))

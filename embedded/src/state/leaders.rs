@@ -1,4 +1,4 @@
-//! Who leads which partition, and what changes when a broker goes or comes: what Kafka's controller does.
+//! Leaders and in-sync replicas when a broker stops or starts, as in Kafka's controller.
 
 use kafka_protocol::ResponseError;
 
@@ -8,7 +8,7 @@ use super::partition::Partition;
 use super::topics::Topics;
 
 impl Partition {
-    /// A broker goes: it leaves the replicas in sync, unless it is the last of them, and another one leads.
+    /// Stops a broker. It leaves the in-sync replicas unless it is the last of them, and another replica becomes the leader.
     fn broker_down(&mut self, id: i32, up: &[i32], unclean: bool) -> bool {
         if !self.replicas.contains(&id) {
             return false;
@@ -24,7 +24,7 @@ impl Partition {
         true
     }
 
-    /// A broker comes: it is in sync at once, since nothing has to be copied, and leads what nobody leads.
+    /// Starts a broker. It is in sync at once because nothing has to be copied, and becomes the leader if there is none.
     fn broker_up(&mut self, id: i32) -> bool {
         if !self.replicas.contains(&id) {
             return false;
@@ -39,17 +39,17 @@ impl Partition {
         true
     }
 
-    /// Has a broker lead, in a new epoch; -1 for nobody.
+    /// Makes a broker the leader in a new epoch. -1 means no leader.
     pub(crate) fn lead(&mut self, id: i32) {
         self.leader = id;
         self.leader_epoch = self.leader_epoch.saturating_add(1);
         if id >= 0 && !self.isr.contains(&id) {
-            // Only an unclean election chooses it.
+            // Only an unclean election chooses this broker.
             self.isr = vec![id];
         }
     }
 
-    /// Takes these replicas for in sync too; the replicas keep their order.
+    /// Adds in-sync replicas. They keep the order of the replicas.
     fn sync(&mut self, ids: &[i32]) {
         let isr = std::mem::take(&mut self.isr);
         self.isr = self.replicas.iter().copied().filter(|id| isr.contains(id) || ids.contains(id)).collect();
@@ -57,7 +57,7 @@ impl Partition {
 }
 
 impl Topics {
-    /// Changes partitions, and wakes those who wait for one that has changed.
+    /// Changes partitions, and checks the fetches that wait for a changed partition.
     fn change(&mut self, controller: i32, mut change: impl FnMut(&mut Partition, bool) -> bool) {
         let mut changed = Vec::new();
         for topic in self.iter_mut() {
@@ -77,7 +77,7 @@ impl Cluster {
         self.live_brokers().map(|broker| broker.id).collect()
     }
 
-    /// A broker goes: others lead and coordinate what it has led and coordinated.
+    /// Stops a broker. Other brokers become leaders and coordinators in its place.
     pub(crate) fn broker_down(&mut self, id: i32) {
         if !self.set_up(id, false) {
             return;
@@ -88,7 +88,7 @@ impl Cluster {
         }
     }
 
-    /// A broker that was down comes back, and leads what nobody leads.
+    /// Starts a stopped broker, which becomes the leader of partitions without a leader.
     pub(crate) fn broker_up(&mut self, id: i32) {
         if !self.set_up(id, true) {
             return;
@@ -98,7 +98,7 @@ impl Cluster {
             topics.change(controller, |partition, _| {
                 let changed = partition.broker_up(id);
                 if changed && partition.leader == id {
-                    // Those that are up besides have only waited for a leader.
+                    // The other running replicas were only waiting for a leader.
                     partition.sync(&up);
                 }
                 changed
@@ -106,7 +106,8 @@ impl Cluster {
         }
     }
 
-    /// Has a broker lead a partition, or the reason why it cannot. One that has no replica takes the place of the leader.
+    /// Makes a broker the leader of a partition, or returns the reason why it cannot be. If it has no replica, it replaces the
+    /// old leader as a replica.
     pub(crate) fn move_leader(&mut self, topic: &str, index: i32, broker: i32) -> Result<(), String> {
         if !self.is_up(broker) {
             return Err(format!("there is no broker {broker} that is up"));
@@ -141,7 +142,7 @@ impl Cluster {
     }
 }
 
-/// How a leader is chosen when a client asks for an election, numbered as the protocol does.
+/// The types of leader elections, with their numbers in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Election {
     Preferred,
@@ -149,7 +150,7 @@ pub(crate) enum Election {
 }
 
 impl Cluster {
-    /// Has a partition led by its preferred replica, or by any that is up where nobody leads.
+    /// Elects the preferred replica, or, if a partition has no leader, any running replica.
     pub(crate) fn elect(&mut self, topic: &str, index: i32, election: Election) -> Result<(), ApiError> {
         let missing = |message: String| ApiError::new(ResponseError::UnknownTopicOrPartition, message);
         let up = self.ids_up();
@@ -182,8 +183,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Gives a partition other replicas, or with `None` has a reassignment given up, of which there is never one that is
-    /// not over.
+    /// Changes the replicas of a partition. `None` cancels a reassignment, which always fails because reassignments complete at
+    /// once.
     pub(crate) fn reassign(
         &mut self,
         topic: &str,
@@ -209,7 +210,7 @@ impl Cluster {
         let Some(topic) = self.topics.get_mut(topic) else { return Ok(()) };
         let id = topic.id;
         let Some(partition) = topic.partition_mut(index) else { return Ok(()) };
-        // Kafka waits for a replica that is up.
+        // Kafka waits for a running replica.
         if let Some(heir) = replicas.iter().copied().find(|id| up.contains(id)) {
             partition.isr = replicas.iter().copied().filter(|id| up.contains(id)).collect();
             partition.replicas = replicas;

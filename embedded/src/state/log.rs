@@ -10,25 +10,25 @@ pub(crate) use self::epochs::EpochEnd;
 use self::epochs::Epochs;
 use super::batch::Batch;
 
-/// A log: a batch is found by offset, time or size in logarithmic time, so that the millionth costs what the first does.
+/// A log. A batch is found by offset, time or size in logarithmic time.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     batches: VecDeque<Stored>,
-    /// The first offset that can be read; a batch that holds it may begin before it.
+    /// The first readable offset. The batch that contains it may start before it.
     start: i64,
-    /// The offset of the next record.
+    /// The end offset: the offset of the next record.
     end: i64,
     bytes: usize,
     epochs: Epochs,
 }
 
-/// A batch and where it is.
+/// A batch and its position.
 #[derive(Debug)]
 struct Stored {
     batch: Batch,
-    /// How many bytes were appended before it. Only differences count.
+    /// The number of bytes that were appended before the batch. Only differences are meaningful.
     position: u64,
-    /// The largest timestamp up to its end.
+    /// The largest timestamp up to the end of the batch.
     largest_timestamp: i64,
 }
 
@@ -47,7 +47,7 @@ impl Log {
         self.end
     }
 
-    /// How many bytes the batches take.
+    /// Returns the size of the batches in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -56,7 +56,7 @@ impl Log {
         self.batches.iter().map(|stored| &stored.batch)
     }
 
-    /// Appends a batch that is placed at [`end`](Self::end).
+    /// Appends a batch whose base offset is [`end`](Self::end).
     pub(crate) fn append(&mut self, batch: Batch) {
         debug_assert_eq!(batch.base_offset, self.end, "a batch follows the one before it");
         self.epochs.assign(batch.leader_epoch(), batch.base_offset);
@@ -72,7 +72,7 @@ impl Log {
         self.batches.push_back(Stored { batch, position, largest_timestamp });
     }
 
-    /// Has the log begin later. Batches that lie before the start are gone.
+    /// Moves the start offset, and drops the batches before it.
     pub(crate) fn truncate_before(&mut self, start: i64) {
         if start <= self.start {
             return;
@@ -87,7 +87,7 @@ impl Log {
         let mut largest = -1;
         for stored in &mut self.batches {
             largest = stored.batch.max_timestamp.max(largest);
-            // From where what is gone has not counted, nothing changes.
+            // If the deleted batches did not determine the largest timestamps, nothing changes from here on.
             if std::mem::replace(&mut stored.largest_timestamp, largest) == largest {
                 break;
             }
@@ -95,26 +95,26 @@ impl Log {
         self.epochs.truncate_before(start);
     }
 
-    /// Puts other batches in the place of all there are: offsets may be left out, but not moved.
+    /// Replaces all batches. Offsets may be left out, but not moved.
     pub(crate) fn replace(&mut self, batches: Vec<Batch>) {
         self.batches.clear();
         self.bytes = 0;
         batches.into_iter().for_each(|batch| self.push(batch));
     }
 
-    /// The batches from the one that holds `offset` on, or the next after it.
+    /// Returns the batches from the batch that contains `offset`, or from the next batch.
     #[cfg(test)]
     pub(crate) fn from(&self, offset: i64) -> impl Iterator<Item = &Batch> {
         self.batches.range(self.index(offset)..).map(|stored| &stored.batch)
     }
 
-    /// The batches from the first one on that has a record of this time or later.
+    /// Returns the batches from the first batch with a record of this time or later.
     pub(crate) fn since(&self, timestamp: i64) -> impl Iterator<Item = &Batch> {
         let first = self.batches.partition_point(|stored| stored.largest_timestamp < timestamp);
         self.batches.range(first..).map(|stored| &stored.batch)
     }
 
-    /// The largest timestamp of all.
+    /// Returns the largest timestamp of all batches.
     pub(crate) fn largest_timestamp(&self) -> Option<i64> {
         self.batches.back().map(|stored| stored.largest_timestamp)
     }
@@ -127,7 +127,8 @@ impl Log {
         self.batches.partition_point(|stored| stored.batch.last_offset() < offset)
     }
 
-    /// How many bytes there are from the batch that holds `offset` on, of those that begin before `limit`.
+    /// Returns the size of the batches from the batch that contains `offset` on. Batches that start at `limit` or later do not
+    /// count.
     pub(crate) fn size(&self, offset: i64, limit: i64) -> usize {
         let first = self.index(offset);
         let after = if limit >= self.end {
@@ -141,8 +142,8 @@ impl Log {
         }
     }
 
-    /// Reads from the batch that holds `offset` on, of those that begin before `limit`, `most` bytes at most; with `one`
-    /// the first batch whatever its size.
+    /// Reads at most `most` bytes from the batch that contains `offset` on. Batches that start at `limit` or later are not
+    /// read. With `one`, the first batch is read even if it is larger.
     pub(crate) fn read(&self, offset: i64, limit: i64, most: usize, one: bool) -> Read {
         let available = self.size(offset, limit);
         let first = self.index(offset);
@@ -170,23 +171,23 @@ impl Log {
         Read { records: records.freeze(), counted }
     }
 
-    /// Where an epoch of a leader ends.
+    /// Returns where a leader epoch ends.
     pub(crate) fn epoch_end(&self, epoch: i32, current: i32) -> Option<EpochEnd> {
         self.epochs.end_of(epoch, current, self.end)
     }
 
-    /// The epoch of the leader that has appended the first record, or appends it.
+    /// Returns the epoch of the first record, or the current epoch if there are no records.
     pub(crate) fn first_epoch(&self, current: i32) -> i32 {
         self.epochs.first().unwrap_or(current)
     }
 }
 
-/// What was read.
+/// The result of a read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// Whole batches.
+    /// Complete batches.
     pub(crate) records: Bytes,
-    /// How many bytes Kafka would have sent: it cuts the last batch off where the limit is.
+    /// The number of bytes that Kafka would have sent, because Kafka cuts the last batch off at the limit.
     pub(crate) counted: usize,
 }
 
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
     use crate::state::batch::MaxTimestamp;
 
-    /// A log of batches of one record with these timestamps.
+    /// Creates a log of batches with one record each, with these timestamps.
     fn log(timestamps: &[i64]) -> Log {
         let mut log = Log::default();
         for timestamp in timestamps {

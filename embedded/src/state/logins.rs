@@ -1,4 +1,4 @@
-//! Who may log in, and how a client proves who it is: SASL PLAIN (RFC 4616) and SCRAM (RFC 5802, RFC 7677).
+//! The users that may log in, and their authentication: SASL PLAIN (RFC 4616) and SCRAM (RFC 5802, RFC 7677).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use super::scram::{Credential, Scram};
 
 /// The mechanisms, in the order in which Kafka lists them.
 pub(crate) const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
-/// The fewest iterations that Kafka takes: a test's password is no secret.
+/// The minimum number of iterations that Kafka accepts. A test's password is no secret.
 const ITERATIONS: u32 = 4096;
 
 /// Users with their passwords.
@@ -30,12 +30,12 @@ impl Logins {
         self.0.is_empty()
     }
 
-    /// A user or a password that no client could log in with.
+    /// Returns a user with an empty name or password, if there is one.
     pub(crate) fn bad(&self) -> Option<&str> {
         self.0.iter().find(|(user, password)| user.is_empty() || password.is_empty()).map(|(user, _)| user.as_str())
     }
 
-    /// The SCRAM credentials of the same users.
+    /// Returns the SCRAM credentials of the users.
     pub(crate) fn credentials(&self) -> impl Iterator<Item = (&str, i8, Credential)> {
         let of = |password: &str| {
             let salt = uuid::Uuid::new_v4().into_bytes();
@@ -57,7 +57,7 @@ impl fmt::Debug for Logins {
     }
 }
 
-/// The hash of a SCRAM mechanism.
+/// The hash function of a SCRAM mechanism.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hash {
     Sha256,
@@ -65,7 +65,7 @@ pub(crate) enum Hash {
 }
 
 impl Hash {
-    /// Its number in the protocol.
+    /// Returns the number of the mechanism in the protocol.
     fn mechanism(self) -> i8 {
         match self {
             Self::Sha256 => 1,
@@ -82,7 +82,7 @@ impl Hash {
 
     fn hmac(self, key: &[u8], data: &[u8]) -> Vec<u8> {
         fn of<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Vec<u8> {
-            // An HMAC takes a key of any length.
+            // An HMAC accepts a key of any length, so this does not fail.
             let Ok(mac) = <M as KeyInit>::new_from_slice(key) else { return Vec::new() };
             mac.chain_update(data).finalize().into_bytes().to_vec()
         }
@@ -107,7 +107,7 @@ impl Hash {
     }
 }
 
-/// A login that has begun: what the next token of the client has to be.
+/// A started login: the token that the client has to send next.
 #[derive(Debug)]
 pub(crate) enum Exchange {
     Plain,
@@ -117,28 +117,28 @@ pub(crate) enum Exchange {
     ScramFinal(Box<Final>),
 }
 
-/// What the client's final message is checked against.
+/// The data to check the client's final message against.
 #[derive(Debug)]
 pub(crate) struct Final {
     hash: Hash,
     user: String,
     nonce: String,
     salted_password: Bytes,
-    /// The first messages of both, which the proof covers.
+    /// The first messages of both sides, which the proof covers.
     first_messages: String,
 }
 
-/// What a token leads to.
+/// The result of a token.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The client is sent this, and has to send another token.
+    /// The client gets this challenge, and has to send another token.
     Challenge(Exchange, Bytes),
-    /// The client is this user, and is sent this.
+    /// The client is authenticated as this user, and gets this token.
     Done(String, Bytes),
 }
 
 impl Exchange {
-    /// The exchange of a mechanism; `None` for one that is not served.
+    /// Returns the login of a mechanism, or `None` if the mechanism is not supported.
     pub(crate) fn of(mechanism: &str) -> Option<Self> {
         match mechanism {
             "PLAIN" => Some(Self::Plain),
@@ -148,7 +148,7 @@ impl Exchange {
         }
     }
 
-    /// Takes a token of the client's. The error is Kafka's message.
+    /// Processes a token of the client. The error is Kafka's message.
     pub(crate) fn step(self, token: &[u8], logins: &Logins, scram: &Scram) -> Result<Step, String> {
         let (hash, step) = match self {
             Self::Plain => return plain(token, logins).map(|user| Step::Done(user, Bytes::new())),
@@ -187,12 +187,12 @@ fn plain(token: &[u8], logins: &Logins) -> Result<String, String> {
     Ok(user.to_owned())
 }
 
-/// The value of an attribute of a SCRAM message.
+/// Returns the value of an attribute of a SCRAM message.
 fn attribute<'a>(part: Option<&'a str>, name: &str) -> Option<&'a str> {
     part?.strip_prefix(name)?.strip_prefix('=')
 }
 
-/// `n,[a=USER],n=USER,r=NONCE`: answered with `r=NONCE+OURS,s=SALT,i=ITERATIONS`.
+/// Parses `n,[a=USER],n=USER,r=NONCE`. The response is `r=NONCE+OURS,s=SALT,i=ITERATIONS`.
 fn first(hash: Hash, token: &[u8], scram: &Scram) -> Option<Step> {
     let message = std::str::from_utf8(token).ok()?;
     let mut header = message.splitn(3, ',');
@@ -213,7 +213,7 @@ fn first(hash: Hash, token: &[u8], scram: &Scram) -> Option<Step> {
     Some(Step::Challenge(Exchange::ScramFinal(Box::new(expected)), challenge.into()))
 }
 
-/// `c=BINDING,r=NONCE,p=PROOF`: answered with `v=SIGNATURE`.
+/// Parses `c=BINDING,r=NONCE,p=PROOF`. The response is `v=SIGNATURE`.
 fn last(expected: Final, token: &[u8]) -> Option<Step> {
     let Final { hash, user, nonce, salted_password, first_messages } = expected;
     let message = std::str::from_utf8(token).ok()?;

@@ -1,4 +1,4 @@
-//! What a cluster knows: plain structs that know nothing of sockets and take the time as an argument.
+//! The state of a cluster: plain structs without sockets. They get the time as an argument.
 
 pub(crate) mod acls;
 pub(crate) mod api_error;
@@ -43,16 +43,16 @@ use self::scram::Scram;
 use self::transactions::Transactions;
 use crate::clock::Time;
 
-/// What all logs may take together unless a test sets it.
+/// The default limit for the size of all logs.
 const MOST_LOG_BYTES: usize = 4 << 30;
 
-/// A cluster: its brokers, and all that they keep.
+/// A cluster: its brokers and their data.
 pub(crate) struct Cluster {
     pub(crate) id: String,
     pub(crate) brokers: Vec<Broker>,
     pub(crate) configs: Configs,
     pub(crate) topics: Topics,
-    /// The internal topics that are not used yet.
+    /// The internal topics that are not in use yet.
     dormant: Topics,
     pub(crate) fetches: Fetches,
     pub(crate) transactions: Transactions,
@@ -60,14 +60,14 @@ pub(crate) struct Cluster {
     pub(crate) quotas: Quotas,
     pub(crate) acls: Acls,
     pub(crate) scram: Scram,
-    /// Who may log in; without anybody, clients need no login.
+    /// The users that may log in. If there are none, clients need no login.
     #[cfg(feature = "sasl")]
     pub(crate) logins: logins::Logins,
-    /// What a test has Metadata tell of a topic instead.
+    /// The errors that Metadata returns for topics, as set by a test.
     pub(crate) topic_errors: BTreeMap<String, ResponseError>,
 }
 
-/// A broker as Metadata lists it.
+/// A broker, as in the Metadata response.
 #[derive(Debug, Clone)]
 pub(crate) struct Broker {
     pub(crate) id: i32,
@@ -113,17 +113,17 @@ impl Cluster {
         self.brokers.iter().any(|broker| broker.id == id && broker.up)
     }
 
-    /// The broker that is the controller.
+    /// Returns the broker that is the controller.
     pub(crate) fn controller(&self) -> i32 {
         self.live_brokers().next().map_or(-1, |broker| broker.id)
     }
 
-    /// When something is to happen next by the broker's clock, if nobody asks for anything before.
+    /// Returns when the next timeout is due, by the broker's clock.
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         [self.groups.next_timeout(&self.configs), self.transactions.next_timeout()].into_iter().flatten().min()
     }
 
-    /// Acts on all timeouts that are over by now.
+    /// Processes all timeouts that are over by now.
     pub(crate) fn expire(&mut self, now: Time, outbox: &mut Outbox) {
         let (groups, around) = self.groups(now, outbox);
         groups.expire(around);
@@ -131,12 +131,12 @@ impl Cluster {
     }
 }
 
-/// Java's `String.hashCode`.
+/// Returns Java's `String.hashCode`.
 pub(crate) fn java_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0, |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
-/// A UUID as Kafka writes it: 22 characters of the URL-safe base64 alphabet.
+/// Formats a UUID as Kafka does: 22 characters of URL-safe base64.
 pub(crate) fn kafka_uuid(id: Uuid) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bits = id.as_u128();
@@ -147,19 +147,19 @@ pub(crate) fn kafka_uuid(id: Uuid) -> String {
         .collect()
 }
 
-/// The `hashCode` of Kafka's `Uuid`.
+/// Returns the `hashCode` of Kafka's `Uuid`.
 pub(crate) fn java_uuid_hash(id: Uuid) -> i32 {
     let (high, low) = id.as_u64_pair();
     let both = high ^ low;
     (both >> 32) as i32 ^ both as i32
 }
 
-/// The place of a key in Java's `HashMap` of this many entries.
+/// Returns the bucket of a key in a Java `HashMap` with this many entries.
 pub(crate) fn java_bucket(key: &str, size: usize) -> u32 {
     java_place(java_hash(key), size)
 }
 
-/// The same of a key with this hash.
+/// Returns the bucket of a key with this hash.
 pub(crate) fn java_place(hash: i32, size: usize) -> u32 {
     let mut capacity = 16;
     while size * 4 > capacity * 3 {

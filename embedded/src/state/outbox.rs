@@ -1,16 +1,16 @@
-//! The answers to requests that had to wait.
+//! The responses to requests that had to wait.
 
 use crate::wire::Reply;
 
-/// A request that waits for its answer.
+/// The ticket of a request that waits for its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Ticket {
     pub(crate) connection: usize,
-    /// The request's number on its connection.
+    /// The number of the request on its connection.
     pub(crate) serial: u64,
 }
 
-/// Where the state puts the answers to requests that had to wait; the server hands them out.
+/// The queue of responses to requests that had to wait. The server sends them.
 #[derive(Default)]
 pub(crate) struct Outbox(Vec<(Ticket, Box<dyn Reply>)>);
 

@@ -1,4 +1,4 @@
-//! One partition: its leader, its log, and up to where each reader may read.
+//! One partition: its leader, its log, and the limits of what readers may read.
 
 use kafka_protocol::ResponseError;
 
@@ -9,7 +9,7 @@ use super::producers::{Aborted, Producers};
 use super::validator::Refusal;
 use crate::clock::Time;
 
-/// A partition. All its replicas are in this process, so what is appended is replicated at once.
+/// A partition. All of its replicas are in this process, so a record is replicated as soon as it is appended.
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) leader: i32,
@@ -20,12 +20,12 @@ pub(crate) struct Partition {
     pub(crate) producers: Producers,
 }
 
-/// Where records were appended.
+/// The result of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Appended {
     pub(crate) base_offset: i64,
-    /// The time of the append, where the topic has that for a timestamp, else -1; the largest timestamp of a batch that
-    /// has come before.
+    /// The time of the append if the topic uses it as the timestamp, and -1 otherwise. For a duplicate, the largest timestamp
+    /// of the earlier batch.
     pub(crate) append_time: i64,
 }
 
@@ -41,13 +41,13 @@ impl Partition {
         }
     }
 
-    /// Has the first replica that is up lead a new partition; those that are down are not in sync.
+    /// Makes the first running replica the leader of a new partition. Replicas on stopped brokers are not in sync.
     pub(crate) fn lead_by_live(&mut self, up: &[i32]) {
         self.isr.retain(|id| up.contains(id));
         self.leader = self.isr.first().copied().unwrap_or(-1);
     }
 
-    /// Whether a client knows the leader of now; -1 says that it does not tell.
+    /// Checks whether the client knows the current leader epoch. -1 means that the client does not send an epoch.
     pub(crate) fn check_leader_epoch(&self, known: i32) -> Result<(), ResponseError> {
         match known {
             ..0 => Ok(()),
@@ -57,34 +57,34 @@ impl Partition {
         }
     }
 
-    /// Up to where a reader of uncommitted records may read.
+    /// Returns the high watermark, the limit of readers of uncommitted records.
     pub(crate) fn high_watermark(&self) -> i64 {
         self.log.end()
     }
 
-    /// Up to where a reader of committed records may read: the first record of the first open transaction.
+    /// Returns the last stable offset, the limit of readers of committed records: the start of the first open transaction.
     pub(crate) fn last_stable_offset(&self) -> i64 {
         let first_unstable = self.producers.first_unstable_offset();
         first_unstable.map_or(self.high_watermark(), |offset| offset.max(self.log.start()))
     }
 
-    /// Has the log begin later.
+    /// Moves the start offset of the log.
     pub(crate) fn truncate_before(&mut self, start: i64) {
         self.log.truncate_before(start);
         self.producers.truncate(self.log.start());
     }
 
-    /// The aborted transactions that a reader of committed records from `from` on and before `to` must know.
+    /// Returns the aborted transactions between `from` and `to`, for a reader of committed records.
     pub(crate) fn aborted_transactions(&self, from: i64, to: i64) -> impl Iterator<Item = &Aborted> {
         self.producers.aborted(from, to)
     }
 
-    /// Ends the producer's transaction with a marker; its offset. Whoever calls it has the waiting fetches looked at
-    /// ([`Topics::append_marker`](super::Topics::append_marker) does).
+    /// Ends the producer's transaction with a marker, and returns the marker's offset. The caller must check the waiting
+    /// fetches, as [`Topics::append_marker`](super::Topics::append_marker) does.
     ///
     /// # Errors
-    /// `INVALID_PRODUCER_EPOCH` or `TRANSACTION_COORDINATOR_FENCED` for epochs that are over: a coordinator then takes
-    /// the transaction for ended by another.
+    /// Returns `INVALID_PRODUCER_EPOCH` or `TRANSACTION_COORDINATOR_FENCED` if the epoch is too old. The coordinator
+    /// then assumes that the transaction was ended by another coordinator.
     pub(crate) fn append_marker(
         &mut self,
         timestamp: MaxTimestamp,
@@ -101,12 +101,12 @@ impl Partition {
         Ok(offset)
     }
 
-    /// How many replicas must be in sync for a write that wants all of them: more than there are is not asked for.
+    /// Returns the required number of in-sync replicas for a write with `acks=all`. It is at most the number of replicas.
     pub(crate) fn min_in_sync(&self, configured: i32) -> usize {
         usize::try_from(configured).unwrap_or_default().min(self.replicas.len())
     }
 
-    /// Appends a batch that a client has produced.
+    /// Appends a batch of a client.
     pub(crate) fn append(&mut self, batch: &Batch, settings: &TopicSettings, now: Time) -> Result<Appended, Refusal> {
         let timestamp = settings.check(batch, now)?;
         if batch.has_producer() {

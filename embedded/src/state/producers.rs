@@ -1,4 +1,4 @@
-//! What a partition knows of the producers that write to it: their last batches, and their transactions.
+//! The producers that write to a partition: their last batches and their transactions.
 //!
 //! The names are those of Kafka's `ProducerStateManager`.
 
@@ -9,35 +9,34 @@ use kafka_protocol::ResponseError;
 use super::batch::{Batch, add_to_sequence};
 use crate::clock::Time;
 
-/// How many batches of a producer are known again when they come a second time.
+/// How many batches per producer are kept to detect duplicates.
 const BATCHES: usize = 5;
-/// Of how many producers a partition remembers that the transaction coordinator was asked about them: anybody may have it
-/// ask about producers that are not there.
+/// For how many producers a partition remembers a question to the transaction coordinator. There is a limit because a client
+/// can cause questions about producers that do not exist.
 const MOST_UNVERIFIED: usize = 1000;
 const NO_EPOCH: i16 = -1;
 const NO_SEQUENCE: i32 = -1;
 
-/// The producers of a partition, and the transactions that were begun in it.
+/// The producers of a partition, and the transactions in it.
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
     entries: HashMap<i64, Producer>,
-    /// The first offset of each open transaction, with its producer.
+    /// The open transactions by first offset, with their producers.
     open: BTreeMap<i64, i64>,
     /// In the order in which they ended.
     aborted: Vec<Aborted>,
-    /// The producers whose next transactional batch the transaction coordinator is asked about.
+    /// The producers whose next transactional batch has to be verified by the transaction coordinator.
     unverified: BTreeMap<i64, Unverified>,
 }
 
-/// What is known of a producer from the first question to the transaction coordinator until a batch of the transaction is
-/// appended.
+/// A producer between the question to the transaction coordinator and the first appended batch of the transaction.
 #[derive(Debug)]
 struct Unverified {
     epoch: i16,
-    /// No batch may go before this one, which the producer may send again.
+    /// The lowest sequence number that is accepted, because the producer may retry this batch.
     lowest_sequence: i32,
-    /// Whether a producer of whom nothing else is known must begin with sequence number 0, as it is with transactions of
-    /// version 2; in general it may go on where it likes, since its records may have been deleted.
+    /// Whether an otherwise unknown producer must start with sequence number 0, as in transactions of version 2. Otherwise it
+    /// may start with any number, because its records may have been deleted.
     from_zero: bool,
     since: Time,
 }
@@ -46,16 +45,16 @@ struct Unverified {
 #[derive(Debug)]
 pub(crate) struct Producer {
     pub(crate) epoch: i16,
-    /// The epoch of the transaction coordinator that wrote the last marker; -1 before the first.
+    /// The epoch of the transaction coordinator that wrote the last marker, or -1.
     pub(crate) coordinator_epoch: i32,
-    /// The largest timestamp of its last batch, or that of the last marker.
+    /// The largest timestamp of the last batch, or the timestamp of the last marker.
     pub(crate) last_timestamp: i64,
-    /// The first offset of its open transaction.
+    /// The first offset of the open transaction.
     pub(crate) transaction_start: Option<i64>,
     batches: VecDeque<Appended>,
 }
 
-/// A batch that was appended, as far as its duplicate needs it.
+/// An appended batch: the data that is needed to detect its duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Appended {
     first_sequence: i32,
@@ -65,14 +64,14 @@ pub(crate) struct Appended {
     pub(crate) max_timestamp: i64,
 }
 
-/// A transaction that was aborted.
+/// An aborted transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aborted {
     pub(crate) producer_id: i64,
     pub(crate) first_offset: i64,
-    /// The offset of its marker.
+    /// The offset of the marker.
     pub(crate) last_offset: i64,
-    /// What the last stable offset became with it.
+    /// The last stable offset after the marker.
     last_stable_offset: i64,
 }
 
@@ -87,7 +86,7 @@ impl Producer {
         }
     }
 
-    /// The sequence number of its last record; -1 when it has written none in this epoch.
+    /// Returns the sequence number of the last record, or -1 if there is none in this epoch.
     pub(crate) fn last_sequence(&self) -> i32 {
         self.batches.back().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
     }
@@ -109,17 +108,17 @@ impl Producers {
         self.entries.iter().map(|(id, producer)| (*id, producer))
     }
 
-    /// Whether the producer has an open transaction that it has begun in this epoch.
+    /// Returns whether the producer has an open transaction of this epoch.
     pub(crate) fn has_open_transaction(&self, producer_id: i64, epoch: i16) -> bool {
         self.get(producer_id).is_some_and(|producer| producer.epoch == epoch && producer.transaction_start.is_some())
     }
 
-    /// The first offset of the first open transaction.
+    /// Returns the first offset of the first open transaction.
     pub(crate) fn first_unstable_offset(&self) -> Option<i64> {
         self.open.first_key_value().map(|(&offset, _)| offset)
     }
 
-    /// Notes that the transaction coordinator is asked about a batch, see [`Unverified`]. It is not about one of an old
+    /// Records that the transaction coordinator is asked about a batch, see [`Unverified`]. The batch must not have an old
     /// epoch.
     pub(crate) fn verifies(&mut self, batch: &Batch, from_zero: bool, now: Time) -> Result<(), ResponseError> {
         self.check_epoch((batch.producer_id, batch.producer_epoch))?;
@@ -135,7 +134,7 @@ impl Producers {
         Ok(())
     }
 
-    /// Refuses an epoch that is over.
+    /// Refuses an old epoch.
     pub(crate) fn check_epoch(&self, (producer_id, epoch): (i64, i16)) -> Result<(), ResponseError> {
         match self.get(producer_id) {
             Some(producer) if epoch < producer.epoch => Err(ResponseError::InvalidProducerEpoch),
@@ -143,7 +142,7 @@ impl Producers {
         }
     }
 
-    /// Checks the epoch and the sequence number of a batch that a client sends.
+    /// Checks the epoch and the sequence number of a client's batch.
     pub(crate) fn check(&self, batch: &Batch) -> Result<(), ResponseError> {
         self.check_epoch((batch.producer_id, batch.producer_epoch))?;
         let producer = self.get(batch.producer_id);
@@ -168,14 +167,14 @@ impl Producers {
         Ok(())
     }
 
-    /// The batch that this one is a duplicate of, among the last five of its producer.
+    /// Returns the earlier batch if this batch is a duplicate of one of the producer's last five batches.
     pub(crate) fn duplicate(&self, batch: &Batch) -> Option<Appended> {
         let producer = self.get(batch.producer_id).filter(|producer| producer.epoch == batch.producer_epoch)?;
         let range = (batch.base_sequence, batch.last_sequence());
         producer.batches.iter().find(|known| (known.first_sequence, known.last_sequence) == range).copied()
     }
 
-    /// Notes a batch that has been appended.
+    /// Records an appended batch.
     pub(crate) fn appended(&mut self, batch: &Batch) {
         if batch.is_transactional() {
             self.unverified.remove(&batch.producer_id);
@@ -199,7 +198,7 @@ impl Producers {
         }
     }
 
-    /// Notes offsets of a group that a producer has committed in a transaction, and that Kafka appends to this partition.
+    /// Records the offsets of a group that a producer committed in a transaction, and that Kafka appends to this partition.
     pub(crate) fn committed_offsets(&mut self, (producer_id, epoch): (i64, i16), now: Time) {
         let producer = self.entries.entry(producer_id).or_insert_with(Producer::new);
         producer.enter_epoch(epoch);
@@ -207,7 +206,7 @@ impl Producers {
         producer.transaction_start.get_or_insert(0);
     }
 
-    /// Notes the end of such a transaction.
+    /// Records the end of such a transaction.
     pub(crate) fn ended_offsets(&mut self, (producer_id, epoch): (i64, i16), coordinator_epoch: i32, now: Time) {
         let producer = self.entries.entry(producer_id).or_insert_with(Producer::new);
         producer.enter_epoch(epoch);
@@ -231,7 +230,7 @@ impl Producers {
         }
     }
 
-    /// Notes the marker of a transaction's end that has been appended. One without a transaction is none's end.
+    /// Records an appended transaction marker. If there is no open transaction, it ends none.
     pub(crate) fn ended(&mut self, marker: &Batch, coordinator_epoch: i32, commit: bool) {
         self.unverified.remove(&marker.producer_id);
         let producer = self.entries.entry(marker.producer_id).or_insert_with(Producer::new);
@@ -251,10 +250,10 @@ impl Producers {
         }
     }
 
-    /// The aborted transactions that have records from `from` on and before `to`.
+    /// Returns the aborted transactions with records between `from` and `to`.
     pub(crate) fn aborted(&self, from: i64, to: i64) -> impl Iterator<Item = &Aborted> {
         let first = self.aborted.partition_point(|aborted| aborted.last_offset < from);
-        // With one that ends where the last stable offset is beyond the range, those after it begin beyond it too.
+        // If the last stable offset after a transaction is beyond the range, all later transactions start beyond the range.
         let mut beyond = false;
         self.aborted[first..]
             .iter()
@@ -262,14 +261,14 @@ impl Producers {
             .filter(move |aborted| aborted.first_offset < to)
     }
 
-    /// Forgets the producers that have written nothing for this many milliseconds.
+    /// Forgets the producers that have been idle for this many milliseconds.
     pub(crate) fn expire(&mut self, now: Time, idle: i64) {
         let is_idle = |producer: &Producer| now.0.saturating_sub(producer.last_timestamp) >= idle;
         self.entries.retain(|_, producer| producer.transaction_start.is_some() || !is_idle(producer));
         self.unverified.retain(|_, unverified| now.0.saturating_sub(unverified.since.0) < idle);
     }
 
-    /// Forgets the transactions that ended before the log begins.
+    /// Forgets the transactions that ended before the start offset of the log.
     pub(crate) fn truncate(&mut self, log_start: i64) {
         self.aborted.drain(..self.aborted.partition_point(|aborted| aborted.last_offset < log_start));
     }

@@ -1,4 +1,4 @@
-//! The quotas of clients: kept and described, not enforced.
+//! Client quotas. They are stored and described, but not enforced.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,14 +6,14 @@ use kafka_protocol::ResponseError;
 
 use super::api_error::ApiError;
 
-/// Whom a quota is for: the types of its parts with their names, `None` for the default.
+/// The entity of a quota: its component types with their names. `None` is the default name.
 pub(crate) type Entity = BTreeMap<String, Option<String>>;
 
 const USER: &str = "user";
 const CLIENT_ID: &str = "client-id";
 const IP: &str = "ip";
 
-/// Which parts of an entity a client wants.
+/// A filter for components.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Match {
     /// This name, or the default.
@@ -26,7 +26,7 @@ pub(crate) enum Match {
 pub(crate) struct Quotas(BTreeMap<Entity, BTreeMap<String, f64>>);
 
 impl Quotas {
-    /// Sets quotas of an entity, or with `None` removes them. With `apply` only, else they are checked only.
+    /// Sets the quotas of an entity. `None` deletes a quota. If `apply` is false, the quotas are only checked.
     pub(crate) fn alter(
         &mut self,
         entity: Vec<(String, Option<String>)>,
@@ -55,7 +55,7 @@ impl Quotas {
         Ok(())
     }
 
-    /// The entities that have all the parts that are asked for, and with `strict` no others.
+    /// Returns the entities that match all filters. With `strict`, an entity must have no other components.
     pub(crate) fn describe(
         &self,
         wanted: &BTreeMap<String, Match>,
@@ -72,10 +72,10 @@ impl Quotas {
     }
 }
 
-/// Checks what entities are asked for: each part once, with how its name is to match.
+/// Checks the filters: each component type may occur once, with a valid match type.
 ///
 /// # Errors
-/// `UNSUPPORTED_VERSION` for a type of part that is none, else `INVALID_REQUEST`.
+/// Returns `UNSUPPORTED_VERSION` for an unknown component type, and `INVALID_REQUEST` for other errors.
 pub(crate) fn check_filter(parts: Vec<(String, i8, Option<String>)>) -> Result<BTreeMap<String, Match>, ApiError> {
     let mut wanted = BTreeMap::new();
     for (kind, how, name) in parts {

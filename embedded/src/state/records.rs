@@ -10,14 +10,14 @@ pub(crate) struct Record<'a> {
     pub(crate) offset_delta: i32,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
-    /// Their number, and each as it came.
+    /// The number of headers, and the encoded headers.
     headers: &'a [u8],
-    /// All of it, as it came.
+    /// The complete encoded record.
     pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// The headers, each with its name and its value.
+    /// Returns the headers with their names and values.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
         let mut rest = self.headers;
         let count = varint(&mut rest).unwrap_or_default();
@@ -25,11 +25,11 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The records are not what the batch says.
+/// The records do not match the header of their batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Invalid;
 
-/// The bytes that a batch's records are in, decompressed where they have to be.
+/// Returns the bytes of a batch's records, decompressed if necessary.
 pub(crate) fn uncompressed(batch: &Batch) -> Result<std::borrow::Cow<'_, [u8]>, Unreadable> {
     Ok(match batch.compression() {
         compression::NONE => batch.records().into(),
@@ -37,7 +37,7 @@ pub(crate) fn uncompressed(batch: &Batch) -> Result<std::borrow::Cow<'_, [u8]>, 
     })
 }
 
-/// Reads the records of a batch one by one; the first that is invalid is the last one.
+/// Decodes the records of a batch one by one, up to the first invalid record.
 #[derive(Debug)]
 pub(crate) struct Records<'a> {
     rest: &'a [u8],
@@ -45,7 +45,7 @@ pub(crate) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// `count` records, and nothing after them.
+    /// Decodes `count` records, with no bytes after them.
     pub(crate) fn new(bytes: &'a [u8], count: i32) -> Self {
         Self { rest: bytes, left: count }
     }
@@ -100,7 +100,7 @@ fn byte_string<'a>(from: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
 }
 
 fn varint(from: &mut &[u8]) -> Option<i32> {
-    // Five bytes at most, of which bits beyond the 32nd are lost, as in Kafka.
+    // A varint has at most five bytes. Bits after the 32nd are lost, as in Kafka.
     let number = unsigned(from, 5)? as u32;
     Some((number >> 1) as i32 ^ -((number & 1) as i32))
 }

@@ -2,12 +2,12 @@
 
 use regex_lite::{Error, Regex, RegexBuilder};
 
-/// How much memory a regular expression may take: no name needs more.
+/// The memory limit of a regular expression. Topic names need no more.
 const MOST_BYTES: usize = 1 << 20;
 
-/// A regular expression that must match a whole name.
+/// A regular expression that must match the whole name.
 pub(crate) fn whole(text: &str) -> Result<Regex, Error> {
     let compile = |text: &str| RegexBuilder::new(text).size_limit(MOST_BYTES).build();
-    // By itself first, so that no parenthesis of its own closes the group around it.
+    // Compile the expression alone first, so that an unbalanced parenthesis in it cannot close the group around it.
     compile(text).and_then(|_| compile(&format!(r"\A(?:{text})\z")))
 }

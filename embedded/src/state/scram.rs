@@ -7,11 +7,11 @@ use kafka_protocol::ResponseError;
 
 use super::api_error::ApiError;
 
-/// The mechanisms, numbered as the protocol does: SCRAM-SHA-256 and SCRAM-SHA-512.
+/// The mechanisms with their numbers in the protocol: SCRAM-SHA-256 and SCRAM-SHA-512.
 const MECHANISMS: [i8; 2] = [1, 2];
 const ITERATIONS: std::ops::RangeInclusive<i32> = 4096..=16384;
 
-/// What a client proves that it knows the password of.
+/// The data to verify that a client knows the password.
 #[derive(Debug, Clone)]
 pub(crate) struct Credential {
     pub(crate) iterations: i32,
@@ -21,7 +21,7 @@ pub(crate) struct Credential {
     pub(crate) salted_password: Bytes,
 }
 
-/// What is to become of a user's credential for one mechanism: `None` for its end.
+/// A change of a user's credential for one mechanism. `None` deletes the credential.
 #[derive(Debug)]
 pub(crate) struct Alteration {
     pub(crate) user: String,
@@ -34,10 +34,10 @@ pub(crate) struct Alteration {
 pub(crate) struct Scram(BTreeMap<String, BTreeMap<i8, Credential>>);
 
 impl Scram {
-    /// The mechanisms of a user with their iterations.
+    /// Returns the mechanisms of a user with their iterations.
     ///
     /// # Errors
-    /// `RESOURCE_NOT_FOUND` for a user without any.
+    /// Returns `RESOURCE_NOT_FOUND` if the user has no credentials.
     pub(crate) fn describe(&self, user: &str) -> Result<Vec<(i8, i32)>, ApiError> {
         let Some(found) = self.0.get(user) else {
             let message = format!("Attempt to describe a user credential that does not exist: {user}");
@@ -51,7 +51,7 @@ impl Scram {
         self.0.get(user)?.get(&mechanism)
     }
 
-    /// Has these users log in by SCRAM as well.
+    /// Lets these users log in with SCRAM.
     #[cfg(feature = "sasl")]
     pub(crate) fn log_in_with(&mut self, logins: &super::logins::Logins) {
         for (user, mechanism, credential) in logins.credentials() {
@@ -63,7 +63,7 @@ impl Scram {
         self.0.keys().map(String::as_str)
     }
 
-    /// Alters credentials, each user's once; what has come of each user. The removals are to come first.
+    /// Alters credentials, at most once per user. Returns the result for each user. Deletions must come first.
     pub(crate) fn alter(&mut self, alterations: Vec<Alteration>) -> Vec<(String, Result<(), ApiError>)> {
         let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
         for alteration in &alterations {
@@ -74,7 +74,7 @@ impl Scram {
         let mut results = Vec::with_capacity(seen.len());
         for alteration in alterations {
             if twice.contains(&alteration.user) {
-                // It is listed once.
+                // The response contains the user once.
                 if seen.remove(&alteration.user) {
                     let message = "A user credential cannot be altered twice in the same request";
                     results.push((alteration.user, Err(ApiError::new(ResponseError::DuplicateResource, message))));

@@ -1,11 +1,11 @@
-//! What is to happen at a time, found by its key and in the order of the times.
+//! Timers, found by key and in the order of their times.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use crate::clock::Time;
 
-/// Timers, one for each key at most. Setting, cancelling and taking one costs the logarithm of how many there are.
+/// A set of timers, at most one for each key. All operations take logarithmic time.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
     times: HashMap<K, Time>,
@@ -19,7 +19,7 @@ impl<K> Default for Timers<K> {
 }
 
 impl<K: Clone + Ord + Hash> Timers<K> {
-    /// Sets the timer of this key, or moves it.
+    /// Sets or moves the timer of this key.
     pub(crate) fn set(&mut self, key: K, at: Time) {
         if let Some(before) = self.times.insert(key.clone(), at) {
             if before == at {
@@ -30,7 +30,7 @@ impl<K: Clone + Ord + Hash> Timers<K> {
         self.order.insert((at, key));
     }
 
-    /// Sets the timer of this key unless it is set already.
+    /// Sets the timer of this key unless it is already set.
     pub(crate) fn set_if_absent(&mut self, key: K, at: Time) {
         if !self.times.contains_key(&key) {
             self.set(key, at);
@@ -43,12 +43,12 @@ impl<K: Clone + Ord + Hash> Timers<K> {
         }
     }
 
-    /// When the first of them is due.
+    /// Returns when the first timer is due.
     pub(crate) fn next(&self) -> Option<Time> {
         self.order.first().map(|&(at, _)| at)
     }
 
-    /// Takes the first one that is due by now.
+    /// Removes and returns the first timer that is due by now.
     pub(crate) fn take_due(&mut self, now: Time) -> Option<K> {
         if self.next()? > now {
             return None;

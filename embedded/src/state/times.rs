@@ -1,10 +1,10 @@
-//! Offsets by time: the first record of a time or later, and the one with the largest timestamp.
+//! Offsets by time: the first record of a time or later, and the record with the largest timestamp.
 
 use super::batch::Batch;
 use super::partition::Partition;
 use super::records::{Records, uncompressed};
 
-/// A record by its time.
+/// A record with its timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timed {
     pub(crate) timestamp: i64,
@@ -13,13 +13,13 @@ pub(crate) struct Timed {
 }
 
 impl Partition {
-    /// The first record of this time or later.
+    /// Returns the first record of this time or later.
     pub(crate) fn since(&self, timestamp: i64) -> Option<Timed> {
         let batches = self.log.since(timestamp).filter(|batch| batch.max_timestamp >= timestamp);
         batches.filter_map(|batch| first(batch, |found| found >= timestamp, self.log.start())).next()
     }
 
-    /// The first of the records with the largest timestamp.
+    /// Returns the first record with the largest timestamp.
     pub(crate) fn latest_timestamp(&self) -> Option<Timed> {
         let largest = self.log.largest_timestamp()?;
         let batch = self.log.since(largest).next()?;
@@ -27,7 +27,7 @@ impl Partition {
     }
 }
 
-/// The first record from `start` on whose timestamp is what is looked for. Only the batch that it is in is uncompressed.
+/// Returns the first record from `start` on whose timestamp matches. Only its batch is decompressed.
 fn first(batch: &Batch, is_it: impl Fn(i64) -> bool, start: i64) -> Option<Timed> {
     let bytes = uncompressed(batch).ok()?;
     let records = Records::new(&bytes, batch.count).map_while(Result::ok);

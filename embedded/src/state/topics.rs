@@ -19,16 +19,16 @@ use crate::clock::Time;
 pub(crate) struct Topics {
     by_name: BTreeMap<String, Topic>,
     names: HashMap<Uuid, String>,
-    /// The topics whose names collide, by what they share.
+    /// The topics by the key of name collisions.
     colliding: HashMap<String, BTreeSet<String>>,
-    /// How many topics were ever added.
+    /// The number of topics that were ever added.
     added: usize,
-    /// The most that all logs may take, and what they took when they were last counted with what has come since.
+    /// The limit for the size of all logs, and their size at the last count plus everything that was appended since.
     most_bytes: usize,
     counted_bytes: usize,
-    /// The partitions that have changed since the waiting fetches were looked at.
+    /// The changed partitions that waiting fetches have not been checked for.
     touched: Vec<(Uuid, i32)>,
-    /// How often a topic was made, deleted or given partitions.
+    /// The number of times a topic was created, deleted or given partitions.
     version: u64,
 }
 
@@ -37,9 +37,9 @@ pub(crate) struct Topic {
     pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) partitions: Vec<Partition>,
-    /// The settings that differ from the broker's, by Kafka's names.
+    /// The properties that differ from the broker's, by their names in Kafka.
     pub(crate) config: BTreeMap<String, String>,
-    /// What [`config`](Self::config) and the brokers' settings come to.
+    /// The effective values of [`config`](Self::config) and the broker's properties.
     pub(crate) settings: Effective,
     pub(crate) internal: bool,
 }
@@ -71,7 +71,7 @@ impl Topics {
         self.names.get(&id).map(String::as_str)
     }
 
-    /// All topics, in the order of their names.
+    /// Returns all topics, sorted by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Topic> {
         self.by_name.values()
     }
@@ -80,13 +80,13 @@ impl Topics {
         self.by_name.values_mut()
     }
 
-    /// Another number whenever a topic has been made, deleted or given partitions: what was made from the same number is
-    /// still right.
+    /// Returns a number that changes when a topic is created, deleted or given partitions. Data that was derived at the same
+    /// number is still valid.
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
-    /// Adds a topic whose partitions have these replicas. The caller has checked that there is none of this name.
+    /// Adds a topic whose partitions have these replicas. The caller must check that the name is not in use.
     pub(crate) fn add(&mut self, name: &str, replicas: Vec<Vec<i32>>, config: BTreeMap<String, String>) -> &mut Topic {
         let id = Uuid::new_v4();
         let partitions = replicas.into_iter().map(Partition::new).collect();
@@ -101,7 +101,7 @@ impl Topics {
         })
     }
 
-    /// Takes a topic in. The caller has checked that there is none of this name.
+    /// Inserts a topic. The caller must check that the name is not in use.
     pub(super) fn insert(&mut self, topic: Topic) -> &mut Topic {
         self.version += 1;
         let name = topic.name.clone();
@@ -147,7 +147,7 @@ impl Topics {
         self.added
     }
 
-    /// Ends a producer's transaction in one partition, and wakes those who wait for that; the marker's offset.
+    /// Ends a producer's transaction in one partition, and checks the fetches that wait for it. Returns the marker's offset.
     pub(crate) fn append_marker(
         &mut self,
         now: Time,
@@ -167,7 +167,7 @@ impl Topics {
         Ok(offset)
     }
 
-    /// Gives a topic another id; whether there is such a topic.
+    /// Changes the id of a topic. Returns whether there is such a topic.
     pub(crate) fn set_id(&mut self, name: &str, id: Uuid) -> bool {
         let Some(topic) = self.by_name.get_mut(name) else { return false };
         self.names.remove(&std::mem::replace(&mut topic.id, id));
@@ -176,15 +176,15 @@ impl Topics {
         true
     }
 
-    /// Bounds what all logs may take together.
+    /// Limits the size of all logs.
     pub(crate) fn bound(&mut self, most_bytes: usize) {
         self.most_bytes = most_bytes;
     }
 
-    /// Makes room for this many bytes. If there is none, the error is the limit.
+    /// Reserves space for this many bytes. If there is not enough space, returns the limit as the error.
     pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), usize> {
         if self.counted_bytes.saturating_add(bytes) > self.most_bytes {
-            // What was deleted since makes room.
+            // Count again, because deletions since the last count have freed space.
             let partitions = self.by_name.values().flat_map(|topic| &topic.partitions);
             self.counted_bytes = partitions.map(|partition| partition.log.bytes()).sum();
         }
@@ -195,7 +195,7 @@ impl Topics {
         Ok(())
     }
 
-    /// Has the fetches that wait for this partition looked at.
+    /// Schedules a check of the fetches that wait for this partition.
     pub(crate) fn touch(&mut self, id: Uuid, index: i32) {
         self.touched.push((id, index));
     }

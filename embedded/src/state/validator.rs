@@ -1,4 +1,4 @@
-//! What Kafka checks of a batch before it appends it: its `LogValidator`, in the same order.
+//! The checks of a batch before it is appended, in the order of Kafka's `LogValidator`.
 
 use kafka_protocol::ResponseError;
 
@@ -8,12 +8,12 @@ use super::configs::TopicSettings;
 use super::records::{Records, uncompressed};
 use crate::clock::Time;
 
-/// Why a batch is not appended.
+/// The reason why a batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) error: ResponseError,
     pub(crate) message: Option<String>,
-    /// The records at fault, by their place in the batch.
+    /// The invalid records, by their index in the batch.
     pub(crate) records: Vec<(i32, String)>,
 }
 
@@ -34,7 +34,7 @@ impl From<BadBatch> for Refusal {
 }
 
 impl TopicSettings {
-    /// Checks a batch and the records in it; the timestamp that it gets.
+    /// Checks a batch and its records. Returns the timestamp of the batch.
     pub(super) fn check(&self, batch: &Batch, now: Time) -> Result<MaxTimestamp, Refusal> {
         if batch.base_offset != 0 {
             return Err(ResponseError::InvalidRecord.into());
@@ -53,12 +53,12 @@ impl TopicSettings {
         Ok(self.timestamp(largest, now))
     }
 
-    /// The timestamp of a batch that is appended now.
+    /// Returns the timestamp of a batch that is appended now.
     pub(super) fn timestamp(&self, created: i64, now: Time) -> MaxTimestamp {
         if self.log_append_time { MaxTimestamp::Appended(now) } else { MaxTimestamp::Created(created) }
     }
 
-    /// Checks every record; the largest timestamp.
+    /// Checks every record. Returns the largest timestamp.
     fn check_records(&self, batch: &Batch, now: Time) -> Result<i64, Refusal> {
         let records = uncompressed(batch).map_err(|unreadable| match unreadable {
             Unreadable::Corrupt => ResponseError::UnknownServerError,

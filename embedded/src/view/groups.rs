@@ -15,31 +15,31 @@ use crate::wire;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Group {
-    /// Its id.
+    /// The group id.
     pub id: String,
-    /// How its members agree.
+    /// The protocol of the group.
     pub protocol: GroupProtocol,
-    /// Its state, by Kafka's name: `Stable`, `PreparingRebalance` and so on.
+    /// The state, by its name in Kafka, such as `Stable` or `PreparingRebalance`.
     pub state: String,
-    /// The generation of a classic group, the epoch of a consumer group.
+    /// The generation of a classic group, or the epoch of a consumer group.
     pub epoch: i32,
-    /// The assignor that the members have agreed on, if there are any.
+    /// The assignor in use, or `None` if the group has no members.
     pub assignor: Option<String>,
-    /// Its members, in the order of their ids.
+    /// The members, sorted by id.
     pub members: Vec<Member>,
-    /// The offsets that it has committed, by topic and partition.
+    /// The committed offsets, by topic and partition.
     pub offsets: BTreeMap<(String, i32), i64>,
-    /// The offsets that are part of transactions which have not ended.
+    /// The offsets in open transactions, by topic and partition.
     pub pending_offsets: BTreeMap<(String, i32), i64>,
 }
 
-/// How the members of a group agree.
+/// The protocol of a group, which determines how partitions are assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GroupProtocol {
-    /// One of them assigns the partitions.
+    /// The classic protocol: one of the members assigns the partitions.
     Classic,
-    /// The broker assigns them (KIP-848).
+    /// The consumer protocol (KIP-848): the broker assigns the partitions.
     Consumer,
 }
 
@@ -47,13 +47,13 @@ pub enum GroupProtocol {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
-    /// Its id.
+    /// The member id.
     pub id: String,
-    /// Its `group.instance.id`, if it is a static one.
+    /// The `group.instance.id` of a static member.
     pub instance_id: Option<String>,
-    /// Its `client.id`.
+    /// The `client.id`.
     pub client_id: String,
-    /// The partitions that it has, by topic and number.
+    /// The assigned partitions, as topic and partition number.
     pub partitions: Vec<(String, i32)>,
 }
 
@@ -98,7 +98,7 @@ fn of_classic(group: &ClassicGroup) -> Vec<Member> {
         id: id.to_owned(),
         instance_id: member.instance_id.clone(),
         client_id: member.client_id.clone(),
-        // Other clients than consumers write there what they like.
+        // Other clients than consumers use formats of their own.
         partitions: match group.protocol_type() {
             Some(CONSUMER) => assigned(&member.assignment),
             _ => Vec::new(),
@@ -107,7 +107,7 @@ fn of_classic(group: &ClassicGroup) -> Vec<Member> {
     members.collect()
 }
 
-/// The partitions of an assignment as consumers write it.
+/// Decodes an assignment in the format of consumers.
 fn assigned(assignment: &Bytes) -> Vec<(String, i32)> {
     if assignment.len() < 2 {
         return Vec::new();

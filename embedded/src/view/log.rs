@@ -6,17 +6,17 @@ use crate::state::batch::Batch;
 use crate::state::partition::Partition;
 use crate::state::records::{self, Records};
 
-/// What a partition holds, also what no consumer is shown: control records and records of aborted transactions.
+/// The records of a partition, including control records and records of aborted transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Log {
-    /// The offset of the first record that is there.
+    /// The start offset: the offset of the first record.
     pub start: i64,
-    /// The offset of the next record.
+    /// The end offset: the offset of the next record.
     pub end: i64,
-    /// Up to where committed records can be read: before the first open transaction.
+    /// The last stable offset: the first offset of the oldest open transaction, or the end offset if there is none.
     pub last_stable_offset: i64,
-    /// All records, in the order of their offsets.
+    /// All records, sorted by offset.
     pub records: Vec<Record>,
 }
 
@@ -24,32 +24,32 @@ pub struct Log {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
-    /// Its offset.
+    /// The offset.
     pub offset: i64,
-    /// Its timestamp, in milliseconds since the Unix epoch.
+    /// The timestamp, in milliseconds since the Unix epoch.
     pub timestamp: i64,
-    /// Its key, if it has one.
+    /// The key, or `None` if it is null.
     pub key: Option<Vec<u8>>,
-    /// Its value, if it has one.
+    /// The value, or `None` if it is null.
     pub value: Option<Vec<u8>>,
-    /// Its headers, in their order.
+    /// The headers, in the order in which the producer sent them.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// The producer that has written it, where that is idempotent or transactional.
+    /// The id of an idempotent or transactional producer.
     pub producer_id: Option<i64>,
-    /// Whether it belongs to a transaction.
+    /// Whether the record is part of a transaction.
     pub transactional: bool,
-    /// The end of a transaction that it marks; `None` for all records that a client has written.
+    /// The type of a transaction marker, or `None` if a client wrote the record.
     pub marker: Option<Marker>,
-    /// Whether its transaction was aborted.
+    /// Whether the record is part of an aborted transaction.
     pub aborted: bool,
 }
 
-/// How a transaction has ended.
+/// The type of a transaction marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marker {
-    /// It was committed.
+    /// The transaction was committed.
     Commit,
-    /// It was aborted.
+    /// The transaction was aborted.
     Abort,
 }
 
@@ -57,7 +57,7 @@ impl Log {
     pub(crate) fn of(partition: &Partition) -> Self {
         let mut records = Vec::new();
         for batch in partition.log.batches() {
-            // A batch whose inside cannot be read has no records to show.
+            // Skip a batch that cannot be decompressed, because its records are unknown.
             if let Ok(inside) = records::uncompressed(batch) {
                 records.extend(Records::new(&inside, batch.count).flatten().map(|record| Record::of(batch, &record)));
             }
@@ -96,7 +96,7 @@ impl Record {
     }
 }
 
-/// The next marker of a producer decides what became of its records before.
+/// Marks the records of aborted transactions. The next marker of a producer decides about its records before the marker.
 fn note_aborted(records: &mut [Record]) {
     let mut next = HashMap::new();
     for record in records.iter_mut().rev() {
@@ -108,7 +108,7 @@ fn note_aborted(records: &mut [Record]) {
     }
 }
 
-/// The key of a control record is its version and its type.
+/// Reads the type of a marker from the key of a control record, which contains a version and a type.
 fn marker(key: Option<&[u8]>) -> Marker {
     match key {
         Some([_, _, 0, 1, ..]) => Marker::Commit,

@@ -1,4 +1,4 @@
-//! What a test sees of a broker, as plain values: snapshots, which nothing changes any more.
+//! Snapshots of the broker's state, as plain values.
 
 mod groups;
 mod log;

@@ -8,38 +8,38 @@ use kafka_protocol::messages::ApiKey;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
-    /// The broker that it goes to.
+    /// The id of the broker.
     pub broker: i32,
-    /// The client's end.
+    /// The address of the client.
     pub peer: SocketAddr,
-    /// The `client.id` of its last request; empty when it has none.
+    /// The `client.id` of the last request, or an empty string if it has none.
     pub client_id: String,
 }
 
-/// A request that has come.
+/// A received request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// Its API.
+    /// The API of the request.
     pub api: ApiKey,
-    /// The version of the API.
+    /// The version of the request.
     pub version: i16,
-    /// The broker that was asked.
+    /// The id of the broker that received the request.
     pub broker: i32,
-    /// The `client.id`; empty when it has none.
+    /// The `client.id`, or an empty string if the request has none.
     pub client_id: String,
 }
 
-/// A connection that the broker has closed, because the client has sent what it does not serve.
+/// A connection that the broker closed because it does not serve what the client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejection {
-    /// The broker that it went to.
+    /// The id of the broker.
     pub broker: i32,
-    /// The client's end.
+    /// The address of the client.
     pub peer: SocketAddr,
-    /// The `client.id` of the last request that could be read; empty when there is none.
+    /// The `client.id` of the last valid request, or an empty string if there is none.
     pub client_id: String,
-    /// What was wrong.
+    /// The reason, such as an unsupported version.
     pub reason: String,
 }

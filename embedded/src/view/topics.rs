@@ -9,15 +9,15 @@ use crate::state::topics::Topic as State;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Topic {
-    /// Its name.
+    /// The topic name.
     pub name: String,
-    /// Its id, in the form of a UUID.
+    /// The topic id, formatted as a UUID.
     pub id: String,
-    /// Whether it is one of Kafka's own.
+    /// Whether the topic is an internal topic of Kafka, such as `__consumer_offsets`.
     pub internal: bool,
-    /// Its partitions, from number 0 on.
+    /// The partitions, indexed by partition number.
     pub partitions: Vec<Partition>,
-    /// The settings that were made for this topic, by Kafka's names.
+    /// The configuration properties that are set on this topic, by their names in Kafka. Defaults are not included.
     pub config: BTreeMap<String, String>,
 }
 
@@ -25,29 +25,29 @@ pub struct Topic {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Partition {
-    /// The broker that leads it, if any can.
+    /// The id of the leader, or `None` if no replica can be the leader.
     pub leader: Option<i32>,
-    /// How often the leader has changed.
+    /// The leader epoch, which increases with every change of the leader.
     pub leader_epoch: i32,
-    /// The brokers that have it.
+    /// The ids of the brokers that have a replica.
     pub replicas: Vec<i32>,
-    /// Those of them that are in sync.
+    /// The ids of the brokers that have an in-sync replica.
     pub in_sync: Vec<i32>,
-    /// The offset of the first record that is there.
+    /// The start offset: the offset of the first record.
     pub start: i64,
-    /// The offset of the next record.
+    /// The end offset: the offset of the next record.
     pub end: i64,
-    /// Up to where committed records can be read: before the first open transaction.
+    /// The last stable offset: the first offset of the oldest open transaction, or the end offset if there is none.
     pub last_stable_offset: i64,
 }
 
-/// Where the partitions of a topic end.
+/// The end offsets of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndOffsets {
-    /// The topic's id, as the number that its UUID is.
+    /// The topic id: its UUID as a number.
     pub topic_id: u128,
-    /// The offset of the next record of each partition, from number 0 on.
+    /// The end offsets, indexed by partition number.
     pub offsets: Vec<i64>,
 }
 

@@ -3,43 +3,45 @@
 use crate::state::Cluster;
 use crate::state::transactions::State;
 
-/// A transactional id, with its transaction.
+/// A transactional id with its current or last transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transaction {
     /// The transactional id.
     pub transactional_id: String,
-    /// The id of the producer that has it.
+    /// The id of the producer that uses the transactional id.
     pub producer_id: i64,
-    /// The epoch of that producer. A producer with a smaller one is fenced.
+    /// The epoch of the producer. A producer with a smaller epoch is fenced.
     pub producer_epoch: i16,
     /// The state of the transaction.
     pub state: TransactionState,
-    /// The partitions that are part of the open transaction, by topic and number. Offsets of groups are in partitions of
-    /// `__consumer_offsets`.
+    /// The partitions in the open transaction, as topic and partition number.
+    ///
+    /// If the transaction contains offsets of a group, this includes the group's partition of `__consumer_offsets`.
     pub partitions: Vec<(String, i32)>,
-    /// When the transaction began that is open or was the last one, in milliseconds since the Unix epoch.
+    /// The start of the current or last transaction, in milliseconds since the Unix epoch.
     pub started: Option<i64>,
-    /// After how many milliseconds the broker aborts a transaction.
+    /// The timeout in milliseconds, after which the broker aborts a transaction.
     pub timeout: i32,
 }
 
-/// The state of a transaction, by Kafka's names.
+/// The state of a transaction. The variants have the names of Kafka's states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionState {
-    /// The producer has begun none yet.
+    /// The producer has not begun a transaction.
     Empty,
-    /// It is open.
+    /// The transaction is open.
     Ongoing,
-    /// It was committed, but a partition has refused to end it, because it knows of a later epoch of the producer.
-    /// Kafka does not try again.
+    /// The transaction was committed, but a partition refused the marker because it knows a later epoch of the producer. Kafka
+    /// does not retry.
     PrepareCommit,
-    /// The same of one that was aborted.
+    /// The transaction was aborted, but a partition refused the marker because it knows a later epoch of the producer. Kafka
+    /// does not retry.
     PrepareAbort,
-    /// The last one was committed.
+    /// The last transaction was committed.
     CompleteCommit,
-    /// The last one was aborted, by the producer, by its successor or by its timeout.
+    /// The last transaction was aborted by the producer, by a new producer with the same transactional id, or by its timeout.
     CompleteAbort,
 }
 

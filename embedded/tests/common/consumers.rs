@@ -11,10 +11,10 @@ use super::groups::group_id;
 use super::*;
 
 impl Kafka {
-    /// A connection to the coordinator of a group that knows these topics already.
+    /// Connects to the coordinator of a group. Returns when the coordinator knows these topics.
     ///
-    /// Kafka tells the coordinator of a new topic after it has told the clients, each of its parts by itself: a group of
-    /// the same part tries first.
+    /// Kafka updates the coordinator of a new topic after the clients, each of its partitions separately. So a group of the
+    /// same partition tries first.
     pub fn coordinator_that_knows(&self, group: &str, topics: &[&Topic]) -> Raw {
         let mut raw = self.coordinator(group, 0);
         let parts = metadata(&mut raw, "__consumer_offsets").partitions.len().max(1) as i32;
@@ -48,12 +48,12 @@ pub fn join_request(group: &str, member: &str, topics: &[&str]) -> ConsumerGroup
         .with_topic_partitions(Some(vec![]))
 }
 
-/// The same with a regular expression instead of topics.
+/// The heartbeat of a member that joins with a regular expression instead of topics.
 pub fn join_by_regex(group: &str, member: &str, regex: &str) -> ConsumerGroupHeartbeatRequest {
     join_request(group, member, &[]).with_subscribed_topic_names(None).with_subscribed_topic_regex(Some(text(regex)))
 }
 
-/// The heartbeat of a member that has nothing new to tell.
+/// The heartbeat of a member without changes.
 pub fn beat_request(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
         .with_group_id(group_id(group))
@@ -62,7 +62,7 @@ pub fn beat_request(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeart
         .with_rebalance_timeout_ms(-1)
 }
 
-/// The heartbeat of a member that says what it owns.
+/// The heartbeat of a member that reports its partitions.
 pub fn owning(group: &str, member: &str, epoch: i32, owned: &[(Uuid, &[i32])]) -> ConsumerGroupHeartbeatRequest {
     let owned = owned.iter().map(|(topic, partitions)| {
         TopicPartitions::default().with_topic_id(*topic).with_partitions(partitions.to_vec())
@@ -70,7 +70,7 @@ pub fn owning(group: &str, member: &str, epoch: i32, owned: &[(Uuid, &[i32])]) -
     beat_request(group, member, epoch).with_topic_partitions(Some(owned.collect()))
 }
 
-/// The answer to a heartbeat that is taken: the epoch, and the assignment if it has one.
+/// Returns the response to a valid heartbeat: the epoch, and the assignment if there is one.
 #[track_caller]
 pub fn beat(raw: &mut Raw, request: &ConsumerGroupHeartbeatRequest) -> (i32, Option<Partitions>) {
     let response = raw.call(request, 1);
@@ -88,7 +88,7 @@ pub fn of(topic: &Topic, partitions: &[i32]) -> Option<Partitions> {
     Some(partitions.iter().map(|index| (topic.id, *index)).collect())
 }
 
-/// A heartbeat that is refused: the error and its message.
+/// Returns the error and the message of a refused heartbeat.
 #[track_caller]
 pub fn refused(
     raw: &mut Raw,
@@ -102,7 +102,7 @@ pub fn refused(
     (ResponseError::try_from_code(response.error_code), message)
 }
 
-/// A group in ConsumerGroupDescribe, with its members in the order of their ids.
+/// Returns a group from ConsumerGroupDescribe, with its members sorted by id.
 pub fn describe(raw: &mut Raw, group: &str) -> DescribedGroup {
     let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group_id(group)]);
     let mut group = raw.call(&request, 1).groups.remove(0);
@@ -110,7 +110,7 @@ pub fn describe(raw: &mut Raw, group: &str) -> DescribedGroup {
     group
 }
 
-/// A group's state, its epoch, and the epoch of its assignment.
+/// Returns a group's state, its epoch, and the epoch of its assignment.
 #[track_caller]
 pub fn state(raw: &mut Raw, group: &str) -> (String, i32, i32) {
     let group = describe(raw, group);
@@ -118,7 +118,7 @@ pub fn state(raw: &mut Raw, group: &str) -> (String, i32, i32) {
     (group.group_state.to_string(), group.group_epoch, group.assignment_epoch)
 }
 
-/// The partitions that a described member has, and those that it is to have.
+/// Returns the assignment and the target assignment of a described member.
 pub fn partitions_of(member: &DescribedMember) -> (Partitions, Partitions) {
     let partitions = |assignment: &consumer_group_describe_response::Assignment| {
         let topics = assignment.topic_partitions.iter();

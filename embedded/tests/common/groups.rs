@@ -13,7 +13,7 @@ pub fn group_id(id: &str) -> GroupId {
     GroupId(text(id))
 }
 
-/// An OffsetCommit for one partition by nobody in particular.
+/// An OffsetCommit for one partition without a member.
 pub fn commit_request(group: &str, topic: &str, partition: i32, offset: i64) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition::default()
         .with_partition_index(partition)
@@ -28,14 +28,14 @@ pub fn commit_request(group: &str, topic: &str, partition: i32, offset: i64) -> 
         .with_topics(vec![topic])
 }
 
-/// Commits, and gives the error of the only partition.
+/// Commits, and returns the error of the only partition.
 pub fn commit(raw: &mut Raw, request: &OffsetCommitRequest, version: i16) -> i16 {
     let response = raw.call(request, version);
     assert_eq!((response.topics.len(), response.topics[0].partitions.len()), (1, 1), "{response:?}");
     response.topics[0].partitions[0].error_code
 }
 
-/// An OffsetFetch of one group without a member; of all partitions with `None`.
+/// An OffsetFetch of one group without a member. `None` means all partitions.
 pub fn fetch_offsets_request(group: &str, partitions: Option<&[(&str, i32)]>) -> OffsetFetchRequest {
     let topics = partitions.map(|partitions| {
         let mut topics: Vec<OffsetFetchRequestTopics> = Vec::new();
@@ -56,13 +56,13 @@ pub fn fetch_offsets_request(group: &str, partitions: Option<&[(&str, i32)]>) ->
     OffsetFetchRequest::default().with_groups(vec![group])
 }
 
-/// The answer to an OffsetFetch for one group.
+/// Returns the response to an OffsetFetch for one group.
 pub fn fetch_offsets(raw: &mut Raw, group: &str, partitions: Option<&[(&str, i32)]>) -> OffsetFetchResponseGroup {
     let mut response = raw.call(&fetch_offsets_request(group, partitions), 9);
     response.groups.remove(0)
 }
 
-/// The committed offset of one partition, -1 for none.
+/// Returns the committed offset of one partition, or -1.
 pub fn committed(raw: &mut Raw, group: &str, topic: &str, partition: i32) -> i64 {
     let response = fetch_offsets(raw, group, Some(&[(topic, partition)]));
     assert_error(response.error_code, None);
@@ -70,7 +70,7 @@ pub fn committed(raw: &mut Raw, group: &str, topic: &str, partition: i32) -> i64
     response.topics[0].partitions[0].committed_offset
 }
 
-/// All offsets that a group has committed.
+/// Returns all committed offsets of a group.
 pub fn all_committed(raw: &mut Raw, group: &str) -> BTreeMap<(String, i32), i64> {
     let response = fetch_offsets(raw, group, None);
     assert_error(response.error_code, None);
@@ -83,7 +83,7 @@ pub fn all_committed(raw: &mut Raw, group: &str) -> BTreeMap<(String, i32), i64>
     offsets.collect()
 }
 
-/// The subscription of a consumer as clients encode it in its version 0.
+/// Encodes version 0 of a consumer's subscription.
 pub fn subscription(topics: &[&str]) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_i16(0);
@@ -96,7 +96,7 @@ pub fn subscription(topics: &[&str]) -> Bytes {
     bytes.freeze()
 }
 
-/// A member of a classic group, on a connection of its own.
+/// A member of a classic group, with a separate connection.
 pub struct Member {
     pub raw: Raw,
     pub group: String,
@@ -105,7 +105,7 @@ pub struct Member {
     pub generation: i32,
     pub protocol: String,
     pub leader: String,
-    /// What it joins with.
+    /// The protocols of its JoinGroup.
     pub join: JoinGroupRequest,
 }
 
@@ -113,7 +113,7 @@ pub struct Member {
 pub const JOIN: i16 = 9;
 
 impl Member {
-    /// One that has not joined yet. It knows the protocol `range` and has a session of 30 s.
+    /// Creates a member that has not joined yet. It supports the protocol `range` and has a session timeout of 30 s.
     pub fn new(kafka: &Kafka, group: &str) -> Self {
         let join = JoinGroupRequest::default()
             .with_group_id(group_id(group))
@@ -144,7 +144,7 @@ impl Member {
         self
     }
 
-    /// One with a `group.instance.id`.
+    /// Creates a member with a `group.instance.id`.
     pub fn instance(mut self, instance: &str) -> Self {
         self.instance = Some(instance.to_owned());
         self.join.group_instance_id = Some(text(instance));
@@ -161,14 +161,14 @@ impl Member {
         self
     }
 
-    /// Asks for an id, as a dynamic member has to.
+    /// Requests a member id, as a dynamic member must.
     pub fn take_id(&mut self) {
         let response = self.raw.call(&self.join.clone().with_member_id(text("")), JOIN);
         assert_error(response.error_code, Some(ResponseError::MemberIdRequired));
         self.id = response.member_id.to_string();
     }
 
-    /// Sends a JoinGroup; [`joined`](Self::joined) gives its answer.
+    /// Sends a JoinGroup. [`joined`](Self::joined) returns its response.
     pub fn send_join(&mut self) {
         if self.id.is_empty() && self.instance.is_none() {
             self.take_id();
@@ -196,13 +196,13 @@ impl Member {
         self.leader == self.id
     }
 
-    /// Sends a SyncGroup, as the leader with an assignment for each member.
+    /// Sends a SyncGroup. The leader's contains an assignment for each member.
     pub fn send_sync(&mut self, assignments: &[(&str, &str)]) {
         let bytes = |(member, text): &(&str, &str)| (member.to_string(), Bytes::copy_from_slice(text.as_bytes()));
         self.send_sync_of(assignments.iter().map(bytes).collect());
     }
 
-    /// The same with any bytes.
+    /// Sends a SyncGroup with any bytes.
     pub fn send_sync_of(&mut self, assignments: Vec<(String, Bytes)>) {
         let assignments = assignments.into_iter().map(|(member, assignment)| {
             sync_group_request::SyncGroupRequestAssignment::default()
@@ -229,14 +229,14 @@ impl Member {
         self.synced()
     }
 
-    /// Joins an empty group as its only member, and assigns to itself.
+    /// Joins an empty group as its only member, and assigns itself a partition.
     pub fn join_alone(&mut self) {
         assert_error(self.join().error_code, None);
         let id = self.id.clone();
         assert_error(self.sync(&[(&id, "all")]).error_code, None);
     }
 
-    /// The code of the answer to a heartbeat.
+    /// Returns the error code of a heartbeat.
     pub fn heartbeat(&mut self) -> i16 {
         let request = HeartbeatRequest::default()
             .with_group_id(group_id(&self.group))
@@ -246,19 +246,19 @@ impl Member {
         self.raw.call(&request, 4).error_code
     }
 
-    /// Waits until a heartbeat asks it to join again.
+    /// Waits until a heartbeat asks the member to rejoin.
     #[track_caller]
     pub fn hears_of_a_rebalance(&mut self) {
         eventually(|| (self.heartbeat() == ResponseError::RebalanceInProgress.code()).then_some(()));
     }
 
-    /// The code of the answer to a LeaveGroup.
+    /// Returns the error code of a LeaveGroup.
     pub fn leave(&mut self) -> i16 {
         let id = self.id.clone();
         leave(&mut self.raw, &self.group, &[(&id, None)])[0]
     }
 
-    /// The code of the answer to a commit.
+    /// Returns the error code of a commit.
     pub fn commit(&mut self, topic: &str, partition: i32, offset: i64) -> i16 {
         let request = commit_request(&self.group, topic, partition, offset)
             .with_member_id(text(&self.id))
@@ -268,7 +268,7 @@ impl Member {
     }
 }
 
-/// Has members leave, each by its id and its instance id; the code for each.
+/// Makes members leave by member id and instance id. Returns the error code for each.
 pub fn leave(raw: &mut Raw, group: &str, members: &[(&str, Option<&str>)]) -> Vec<i16> {
     let members = members.iter().map(|(id, instance)| {
         leave_group_request::MemberIdentity::default()
@@ -281,7 +281,7 @@ pub fn leave(raw: &mut Raw, group: &str, members: &[(&str, Option<&str>)]) -> Ve
     response.members.iter().map(|member| member.error_code).collect()
 }
 
-/// Two members of a group that is stable; the first leads. They are assigned "one" and "two".
+/// Creates a stable group of two members. The first is the leader. Their assignments are "one" and "two".
 pub fn two_members(kafka: &Kafka, group: &str) -> [Member; 2] {
     let (mut one, mut two) = (Member::new(kafka, group), Member::new(kafka, group));
     one.join_alone();
@@ -289,7 +289,7 @@ pub fn two_members(kafka: &Kafka, group: &str) -> [Member; 2] {
     [one, two]
 }
 
-/// Has a leader and another member join, and assigns "one" and "two" to them.
+/// Makes a leader and another member join, and assigns them "one" and "two".
 pub fn rebalance(one: &mut Member, two: &mut Member) {
     two.send_join();
     one.hears_of_a_rebalance();

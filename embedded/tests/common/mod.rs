@@ -1,7 +1,7 @@
-//! The base of the conformance suite: the broker under test, and a client that sends any request.
+//! The base of the conformance suite: the broker under test, and a client that can send any request.
 //!
-//! Every test of the suite runs on both brokers: on Apache Kafka where `RSTEST_KAFKA_BOOTSTRAP_SERVERS` names one
-//! (`scripts/with-kafka -- cargo test -p embedded-kafka`), else on an embedded broker of its own.
+//! Every test of the suite runs on both brokers. If `RSTEST_KAFKA_BOOTSTRAP_SERVERS` is set, it runs on that Apache Kafka
+//! (`scripts/with-kafka -- cargo test -p embedded-kafka`). Otherwise it runs on a new embedded broker.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
@@ -25,7 +25,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
-/// How long anything may take before a test fails, with a machine that is busy in mind.
+/// The timeout of every wait. It allows for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The broker under test.
@@ -35,12 +35,12 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// One broker, or the cluster that the environment names.
+    /// Returns one broker, or the cluster that the environment names.
     pub fn start() -> Self {
         Self::with(|builder| builder)
     }
 
-    /// The same; an embedded one is set up so.
+    /// Returns one broker like `start`. An embedded broker gets this configuration.
     pub fn with(set_up: impl FnOnce(Builder) -> Builder) -> Self {
         match std::env::var("RSTEST_KAFKA_BOOTSTRAP_SERVERS") {
             Ok(bootstrap_servers) => {
@@ -53,14 +53,15 @@ impl Kafka {
         }
     }
 
-    /// An embedded broker, whatever the environment names: for what no other one lets a test do, such as to set its clock
-    /// forward.
+    /// Starts an embedded broker, even if the environment names a broker. For tests of features that only the embedded broker
+    /// has, such as advancing its clock.
     pub fn embedded(set_up: impl FnOnce(Builder) -> Builder) -> Self {
         let embedded = set_up(EmbeddedKafka::builder()).start().unwrap();
         Self { bootstrap_servers: embedded.bootstrap_servers().to_owned(), embedded: Some(embedded) }
     }
 
-    /// A cluster of several brokers: the one that the environment names if it has, else three embedded ones.
+    /// Returns a cluster of several brokers: the cluster that the environment names, if it has several brokers, or otherwise
+    /// three embedded brokers.
     pub fn of_several() -> Self {
         match std::env::var("RSTEST_KAFKA_BOOTSTRAP_SERVERS") {
             Ok(bootstrap_servers) if bootstrap_servers.contains(',') => Self { embedded: None, bootstrap_servers },
@@ -68,8 +69,8 @@ impl Kafka {
         }
     }
 
-    /// Waits until a Kafka that has just been started has loaded all its coordinators, which it makes at the first question
-    /// for one: 50 of groups and 50 of transactions. Until then it refuses much with `NOT_COORDINATOR`.
+    /// Waits until a new Kafka has loaded all of its coordinators: 50 of groups and 50 of transactions. Kafka creates them at
+    /// the first request for one. Until then it refuses many requests with `NOT_COORDINATOR`.
     fn wait_for_coordinators(&self) {
         let mut missing: BTreeSet<i32> = (0..50).collect();
         for name in (0..).map(|n| format!("warm-{n}")) {
@@ -97,22 +98,22 @@ impl Kafka {
         }
     }
 
-    /// A connection to the first broker.
+    /// Connects to the first broker.
     pub fn connect(&self) -> Raw {
         Raw::connect(self.bootstrap_servers.split(',').next().unwrap())
     }
 
-    /// A new topic, made and led; its name has `name` in it.
+    /// Creates a topic whose name contains `name`, and waits for its leaders.
     pub fn topic(&self, name: &str, partitions: i32) -> Topic {
         self.topic_with(name, partitions, &[])
     }
 
-    /// The same with settings.
+    /// Creates a topic with a configuration.
     pub fn topic_with(&self, name: &str, partitions: i32, config: &[(&str, &str)]) -> Topic {
         self.topic_named(&unique(name), partitions, config)
     }
 
-    /// The same with this very name.
+    /// Creates a topic with exactly this name and a configuration.
     pub fn topic_named(&self, name: &str, partitions: i32, config: &[(&str, &str)]) -> Topic {
         let mut raw = self.connect();
         let configs = config
@@ -132,27 +133,27 @@ impl Kafka {
                 && topic.partitions.iter().all(|partition| partition.error_code == 0 && partition.leader_id.0 >= 0);
             led.then_some(topic)
         });
-        // Apache Kafka may tell of a leader a moment before it knows that it is one.
+        // Apache Kafka may report a leader a moment before that broker knows that it is the leader.
         if self.embedded.is_none() {
             (0..partitions as usize).for_each(|partition| drop(self.leader(name, partition)));
         }
         Topic { name: name.to_owned(), id: described.topic_id }
     }
 
-    /// A connection to the controller, which takes what changes topics.
+    /// Connects to the controller, which accepts changes of topics.
     pub fn controller(&self) -> Raw {
         let response = self.connect().call(&MetadataRequest::default().with_topics(Some(vec![])), 12);
         self.broker(response.controller_id.0)
     }
 
-    /// A connection to a broker by its id.
+    /// Connects to a broker by its id.
     pub fn broker(&self, id: i32) -> Raw {
         let response = self.connect().call(&MetadataRequest::default().with_topics(Some(vec![])), 12);
         let broker = response.brokers.iter().find(|broker| broker.node_id.0 == id).expect("the broker is there");
         Raw::connect(&format!("{}:{}", &*broker.host, broker.port))
     }
 
-    /// A connection to the leader of a partition.
+    /// Connects to the leader of a partition.
     pub fn leader(&self, topic: &str, partition: usize) -> Raw {
         let partitions = metadata(&mut self.connect(), topic).partitions;
         let found = partitions.iter().find(|found| found.partition_index == partition as i32).expect("a partition");
@@ -164,7 +165,7 @@ impl Kafka {
         raw
     }
 
-    /// A connection to the coordinator of a group (`0`) or of a transactional id (`1`), once it is ready.
+    /// Connects to the coordinator of a group (`0`) or of a transactional id (`1`), when it is ready.
     pub fn coordinator(&self, key: &str, key_type: i8) -> Raw {
         let mut raw = self.connect();
         let request = FindCoordinatorRequest::default().with_key_type(key_type).with_coordinator_keys(vec![text(key)]);
@@ -186,14 +187,14 @@ impl Drop for Kafka {
     }
 }
 
-/// A topic by both its names.
+/// A topic with its name and id.
 #[derive(Debug, Clone)]
 pub struct Topic {
     pub name: String,
     pub id: uuid::Uuid,
 }
 
-/// A connection that sends any request in any version.
+/// A connection that can send any request in any version.
 pub struct Raw {
     stream: TcpStream,
     correlation_id: i32,
@@ -208,7 +209,7 @@ impl Raw {
         Self { stream, correlation_id: 0, client_id: "conformance".to_owned() }
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its response.
     pub fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
         self.send(request, version);
         self.receive::<R>(version)
@@ -220,7 +221,7 @@ impl Raw {
         self.send_bytes(&frame);
     }
 
-    /// The bytes of a request, its length too.
+    /// Encodes a request, including its length.
     pub fn frame<R: Request>(&mut self, request: &R, version: i16) -> Bytes {
         self.correlation_id += 1;
         let header = RequestHeader::default()
@@ -241,18 +242,18 @@ impl Raw {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// The same connection, for another thread to read from.
+    /// Clones the connection for a thread that reads from it.
     pub fn try_clone(&self) -> Self {
         let stream = self.stream.try_clone().unwrap();
         Self { stream, correlation_id: self.correlation_id, client_id: self.client_id.clone() }
     }
 
-    /// Closes this client's half of the connection.
+    /// Closes the sending side of the connection.
     pub fn send_no_more(&mut self) {
         self.stream.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
-    /// The answer to the last request that was sent.
+    /// Receives the response to the last request.
     pub fn receive<R: Request>(&mut self, version: i16) -> R::Response {
         let mut frame = self.receive_frame().expect("an answer, not the end of the connection");
         let header = ResponseHeader::decode(&mut frame, R::Response::header_version(version)).unwrap();
@@ -262,7 +263,7 @@ impl Raw {
         response
     }
 
-    /// The next frame without its length; `None` when the broker has closed the connection.
+    /// Receives the next frame without its length. Returns `None` if the broker has closed the connection.
     pub fn receive_frame(&mut self) -> Option<Bytes> {
         let mut length = [0; 4];
         let closed = |error: &std::io::Error| {
@@ -278,7 +279,7 @@ impl Raw {
         Some(frame.into())
     }
 
-    /// Whether an answer has come, or comes within the time.
+    /// Returns whether a response arrives within the time.
     pub fn has_answer_within(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).unwrap();
         let answered = matches!(self.stream.peek(&mut [0]), Ok(count) if count > 0);
@@ -287,7 +288,7 @@ impl Raw {
     }
 }
 
-/// Calls `look` until it gives something.
+/// Calls `look` until it returns a value.
 #[track_caller]
 pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
@@ -300,13 +301,13 @@ pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The partition of `__consumer_offsets` or `__transaction_state` that a name falls on, of this many.
+/// Returns the partition of `__consumer_offsets` or `__transaction_state` for a name.
 pub fn coordinated_in(name: &str, partitions: i32) -> i32 {
     let hash = name.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
     hash.checked_abs().unwrap_or(0) % partitions
 }
 
-/// A name that no other test has.
+/// Returns a name that no other test uses.
 pub fn unique(name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let run = uuid::Uuid::new_v4().simple().to_string();

@@ -49,7 +49,7 @@ pub fn run(kafka: &str, versions: &Versions, ops: &[Op]) -> Option<Difference> {
     let mut ours = side(embedded.bootstrap_servers());
     let mut kafka = side(kafka);
     for side in [&mut ours, &mut kafka] {
-        // The id 0 is taken: in an answer without a producer it stands for none.
+        // Do not use the id 0, because a response without a producer contains it.
         let request = InitProducerIdRequest::default().with_transactional_id(None);
         common::eventually(|| side.call(&request, 0).ok().filter(|answer| answer.error_code == 0));
     }

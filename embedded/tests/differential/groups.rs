@@ -301,7 +301,7 @@ pub fn but_for_the_leader(answer: &str) -> String {
     }
 }
 
-/// What is told of the group that a member is of.
+/// The description of a member's group.
 pub fn of_member(side: &mut Side, slot: usize) -> String {
     let group = side.members[slot].group();
     describe(side, group, 0).unwrap_or_else(|error| error)

@@ -44,7 +44,7 @@ const AT_ONCE: usize = 4;
 const ENOUGH: usize = 5;
 
 #[test]
-#[ignore = "it needs Apache Kafka beside: RSTEST_KAFKA_BOOTSTRAP_SERVERS"]
+#[ignore = "it needs Apache Kafka: set RSTEST_KAFKA_BOOTSTRAP_SERVERS"]
 fn both_brokers_answer_alike() {
     let kafka = env::var("RSTEST_KAFKA_BOOTSTRAP_SERVERS").expect("RSTEST_KAFKA_BOOTSTRAP_SERVERS names Apache Kafka");
     let steps = number("DIFFERENTIAL_STEPS").unwrap_or(4_000) as usize;

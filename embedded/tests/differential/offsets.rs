@@ -1,4 +1,4 @@
-//! Offsets of groups, committed by members and by nobody.
+//! Offsets of groups, committed with and without a member.
 
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};

@@ -1,4 +1,4 @@
-//! Topics made, grown and deleted, and what is told of them.
+//! Topics: creation, growth, deletion and descriptions.
 
 use std::time::{Duration, Instant};
 
@@ -140,7 +140,7 @@ fn create(
     // What is told of the settings beside is DescribeConfigs' to compare.
     made.configs = None;
     if validate && version >= 1 {
-        // It is one that no topic will have.
+        // No topic will have this id.
         made.topic_id = Default::default();
     }
     if made.error_code == 0 && !(validate && version >= 1) {

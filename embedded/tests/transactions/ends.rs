@@ -1,4 +1,4 @@
-//! EndTxn: in which states it is taken, and what a retry is answered.
+//! EndTxn: the states that accept it, and the responses to retries.
 
 use kafka_protocol::ResponseError::*;
 
@@ -107,7 +107,7 @@ fn a_producer_may_change_between_the_versions() {
     assert_eq!(tx.add_one((id, epoch), &topic, 0), Ok(()));
     assert_eq!(tx.end((id, epoch), true, 4), NOTHING);
     tx.wait_for("CompleteCommit");
-    // With the same epoch, nothing of version 2 is a retry; with the one before, which somebody else had, it is.
+    // In version 2, a request with the same epoch is never a retry. A request with the previous epoch, of another producer, is.
     assert_eq!(tx.end((id, epoch - 1), false, 5), Err(InvalidTxnState));
     assert_eq!(tx.end((id, epoch - 1), true, 5), Ok((id, epoch)));
     assert_eq!(tx.end((id, epoch - 2), true, 5), Err(ProducerFenced));

@@ -1,4 +1,4 @@
-//! Who has lost a transactional id to another producer can do nothing more with it.
+//! A producer that has lost its transactional id to another producer is fenced.
 
 use kafka_protocol::ResponseError::*;
 

@@ -1,4 +1,4 @@
-//! ListTransactions, and DescribeTransactions of what is not there.
+//! ListTransactions, and DescribeTransactions of missing transactional ids.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ fn transactions_are_listed_by_state_and_by_producer_id() {
         let neither = ongoing.with_producer_id_filters(vec![ProducerId(producers[2])]);
         assert!(list(&mut raw, &ids, neither, version).is_empty());
     }
-    // Without a start, an id counts as one that has run since 1970.
+    // A transactional id without a start time counts as running since 1970.
     let long = request().with_duration_filter(3_600_000);
     assert_eq!(list(&mut raw, &ids, long, 1), only(0));
 }

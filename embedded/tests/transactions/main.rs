@@ -1,4 +1,4 @@
-//! Producer ids and transactions: what a transactional producer is answered, and what readers see of it.
+//! Producer ids and transactions: the responses to a transactional producer, and the view of readers.
 
 mod client;
 #[path = "../common/mod.rs"]

@@ -186,7 +186,7 @@ fn an_epoch_that_is_over_is_refused_whatever_the_transactional_id() {
             assert_eq!(tx.commit(&mut coordinator, &late, version), Err(InvalidGroupId), "{version}, {name}");
         }
     }
-    // Where no offsets were committed, nobody knows of the epoch but the transaction's coordinator.
+    // If no offsets were committed, only the transaction coordinator knows the epoch.
     let other = in_partition_of(&kafka, &group, false);
     let late = tx.offset_commit((id, epoch), &other, &topic, 0, 3).with_transactional_id(Default::default());
     assert_eq!(tx.commit(&mut kafka.coordinator(&other, 0), &late, 5), Err(InvalidRequest));

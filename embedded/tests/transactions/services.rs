@@ -1,4 +1,4 @@
-//! Services that work on each message exactly once.
+//! Services that process each message exactly once.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

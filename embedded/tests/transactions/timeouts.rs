@@ -1,4 +1,4 @@
-//! Transactions that take longer than their producer has said.
+//! Transactions that exceed their timeout.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Steps with a deadline each, told on stdout: what scripts/clients reads.
+//! Steps with a deadline each. Their results are printed to stdout for scripts/clients.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 pub const DEADLINE: Duration = Duration::from_secs(30);
 pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// What is in every name of this run.
+/// A part of every name in this run.
 pub fn run() -> String {
     uuid::Uuid::new_v4().simple().to_string()[..8].to_owned()
 }
 
-/// Runs one step beside a timer, so that a client that hangs is told from one that is refused.
+/// Runs one step with a timeout, to distinguish a client that hangs from a client that is refused.
 pub async fn step(name: &str, what: impl Future<Output = Outcome>) {
     let began = Instant::now();
     let told = match tokio::time::timeout(DEADLINE, what).await {

@@ -1,13 +1,13 @@
-//! Which ACLs a client means.
+//! Filters of ACLs.
 
 use super::store::{Entry, LITERAL, PREFIXED, Pattern, WILDCARD};
 
-/// The value that matches everything.
+/// The number that matches everything.
 const ANY: i8 = 1;
-/// The pattern type that matches all patterns which apply to a name.
+/// The pattern type that matches all patterns that apply to a name.
 const MATCH: i8 = 2;
 
-/// Conditions that an ACL is to meet; `None` and [`ANY`] are none.
+/// The conditions of a filter. `None` and [`ANY`] match everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Filter {
     pub(crate) resource_type: i8,
@@ -20,7 +20,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Whether all its numbers stand for something.
+    /// Returns whether all numbers are valid.
     pub(crate) fn is_known(&self) -> bool {
         (1..=7).contains(&self.resource_type)
             && (1..=4).contains(&self.pattern_type)

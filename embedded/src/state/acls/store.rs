@@ -1,4 +1,4 @@
-//! The ACLs that there are, and what they allow.
+//! The stored ACLs, and the decisions that they lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ const ALLOW: i8 = 3;
 const DENY: i8 = 2;
 pub(crate) const LITERAL: i8 = 3;
 pub(crate) const PREFIXED: i8 = 4;
-/// The name of every resource, of every principal after its type, and every host.
+/// The wildcard for resources, for principals and for hosts.
 pub(super) const WILDCARD: &str = "*";
 
-/// What an ACL is about.
+/// The resource pattern of an ACL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pattern {
     pub(crate) resource_type: i8,
@@ -19,7 +19,7 @@ pub(crate) struct Pattern {
     pub(crate) name: String,
 }
 
-/// What an ACL says of it.
+/// The access control entry of an ACL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
     pub(crate) principal: String,
@@ -28,25 +28,25 @@ pub(crate) struct Entry {
     pub(crate) permission: i8,
 }
 
-/// Who asks.
+/// The client that is authorized.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Who<'a> {
-    /// Without `User:`.
+    /// The principal name without `User:`.
     pub(crate) principal: &'a str,
     pub(crate) host: &'a str,
 }
 
-/// What the authorizer goes by where no ACL is about a resource, and whom it lets do everything.
+/// The decision if there is no ACL for a resource, and the super users.
 #[derive(Debug, Default)]
 pub(crate) struct Acls {
-    /// There is an authorizer.
+    /// Whether an authorizer is configured.
     enabled: bool,
     allow_without: bool,
     super_users: BTreeSet<String>,
     entries: BTreeMap<Pattern, BTreeSet<Entry>>,
 }
 
-/// What the ACLs that were looked at say.
+/// The decision of the ACLs that were checked.
 #[derive(Debug, Default)]
 struct Verdict {
     found: bool,
@@ -55,7 +55,7 @@ struct Verdict {
 }
 
 impl Acls {
-    /// `super_users` is a list of principals with semicolons between them.
+    /// Reads the configuration. `super_users` is a list of principals, separated by semicolons.
     pub(crate) fn new(enabled: bool, allow_without: bool, super_users: &str) -> Self {
         let super_users = super_users.split(';').map(str::trim).filter(|user| !user.is_empty()).map(str::to_owned);
         Self { enabled, allow_without, super_users: super_users.collect(), entries: BTreeMap::new() }
@@ -69,7 +69,7 @@ impl Acls {
         self.entries.entry(pattern).or_default().insert(entry);
     }
 
-    /// The ACLs that fit a filter, by what they are about.
+    /// Returns the ACLs that match a filter, by resource pattern.
     pub(crate) fn matching<'a>(
         &'a self,
         filter: &'a Filter,
@@ -78,7 +78,7 @@ impl Acls {
         of_pattern.map(|(pattern, entries)| (pattern, entries.iter().filter(|entry| filter.fits_entry(entry))))
     }
 
-    /// Removes the ACLs that fit a filter.
+    /// Deletes the ACLs that match a filter.
     pub(crate) fn remove(&mut self, filter: &Filter) {
         for (_, entries) in self.entries.iter_mut().filter(|(pattern, _)| filter.fits_pattern(pattern)) {
             entries.retain(|entry| !filter.fits_entry(entry));
@@ -86,7 +86,7 @@ impl Acls {
         self.entries.retain(|_, entries| !entries.is_empty());
     }
 
-    /// Whether somebody may do this to the resource of this name. One that denies outweighs all that allow.
+    /// Returns whether a client may do this to the resource with this name. A DENY overrides every ALLOW.
     pub(crate) fn authorize(&self, who: Who<'_>, operation: Operation, kind: ResourceType, name: &str) -> bool {
         if !self.enabled || self.super_users.contains(&format!("User:{}", who.principal)) {
             return true;
@@ -104,7 +104,7 @@ impl Acls {
         }
     }
 
-    /// Whether there is any resource of this kind that somebody may do this to.
+    /// Returns whether there is any resource of this type that a client may do this to.
     pub(crate) fn authorize_any(&self, who: Who<'_>, operation: Operation, kind: ResourceType) -> bool {
         if self.authorize(who, operation, kind, "hardcode") {
             return true;
@@ -114,7 +114,7 @@ impl Acls {
             if pattern.resource_type != kind as i8 {
                 continue;
             }
-            // A right is not implied by another one here.
+            // Here, an operation is not implied by another operation.
             let same = |entry: &&Entry| [operation as i8, Operation::All as i8].contains(&entry.operation);
             for entry in entries.iter().filter(same).filter(|entry| concerns(entry, who)) {
                 if entry.permission == DENY { denied.push(pattern) } else { allowed.push(pattern) }
@@ -156,7 +156,7 @@ fn concerns(entry: &Entry, who: Who<'_>) -> bool {
         && (entry.host == WILDCARD || entry.host == who.host)
 }
 
-/// Whether the right to do one thing implies the right to do the other.
+/// Returns whether one operation implies the other.
 fn implies(allowed: i8, operation: Operation) -> bool {
     use Operation::*;
     let with_it: &[Operation] = match operation {

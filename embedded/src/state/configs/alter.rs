@@ -1,4 +1,4 @@
-//! Settings that are changed while the brokers run.
+//! Changes of the configuration while the brokers run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,18 @@ use crate::state::Cluster;
 use crate::state::api_error::ApiError;
 use crate::state::topics::names::check_name;
 
-/// What has settings.
+/// A resource that has a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Resource {
     Topic(String),
     Group(String),
-    /// All brokers, or one.
+    /// All brokers, or one broker.
     Broker(Option<i32>),
     Logger(i32),
     ClientMetrics(String),
 }
 
-/// What is to become of one setting.
+/// A change of one property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     Set(String),
@@ -32,7 +32,7 @@ pub(crate) enum Change {
     Subtract(String),
 }
 
-/// The settings of a broker that are its own: a listener's, of which it has one that no client can change.
+/// The broker properties of a listener. There is one listener, and clients cannot change it.
 const PER_BROKER: [&str; 2] = ["listeners", "listener.security.protocol.map"];
 
 const LEVELS: [&str; 6] = ["DEBUG", "ERROR", "FATAL", "INFO", "TRACE", "WARN"];
@@ -46,8 +46,8 @@ fn invalid_request(message: impl Into<String>) -> ApiError {
 }
 
 impl Cluster {
-    /// Changes settings; with `replace` those that are not named go back to their defaults. With `validate_only` nothing
-    /// changes.
+    /// Changes properties. With `replace`, properties that are not named are reset to their defaults. With `validate_only`,
+    /// nothing is changed.
     pub(crate) fn alter_configs(
         &mut self,
         resource: &Resource,
@@ -79,7 +79,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// What a resource has been given of its own.
+    /// Returns the properties that are set on a resource.
     fn own_config(&self, resource: &Resource) -> BTreeMap<String, String> {
         let configs = &self.configs;
         let found = match resource {
@@ -221,7 +221,7 @@ impl Cluster {
 
 const MIN_ISR: &str = "min.insync.replicas";
 
-/// The setting of this name, of a resource of this kind.
+/// Returns the definition of the property of a resource.
 fn find(resource: &Resource, name: &str) -> Option<&'static Setting> {
     match resource {
         Resource::Topic(_) => topic::find(name).map(|known| &known.setting),
@@ -232,7 +232,7 @@ fn find(resource: &Resource, name: &str) -> Option<&'static Setting> {
     }
 }
 
-/// The value of a list with elements more or fewer.
+/// Adds or removes elements of a list.
 fn in_list(
     resource: &Resource,
     name: &str,
@@ -268,7 +268,7 @@ fn in_list(
     Ok(list.join(","))
 }
 
-/// Whether a broker can be given these settings while it runs. One that Kafka does not know may be meant for a plug-in.
+/// Checks whether brokers accept these properties while they run. An unknown property may be for a plug-in.
 fn check_broker(next: &BTreeMap<String, String>, per_broker: bool) -> Result<(), ApiError> {
     let set = |names: BTreeSet<&str>| format!("Set({})", names.into_iter().collect::<Vec<_>>().join(", "));
     let of = |which: &dyn Fn(&str) -> bool| next.keys().map(String::as_str).filter(|name| which(name)).collect();

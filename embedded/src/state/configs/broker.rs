@@ -1,24 +1,24 @@
-//! The settings of a broker.
+//! The configuration properties of brokers.
 
 use super::setting::Check::*;
 use super::setting::Kind::*;
 use super::setting::{Check, Kind, Setting};
 
-/// A setting of a broker.
+/// A broker property.
 #[derive(Debug)]
 pub(crate) struct BrokerSetting {
     pub(crate) setting: Setting,
     pub(crate) access: Access,
 }
 
-/// Who may see a setting and change it.
+/// The visibility and mutability of a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// It can be changed while the broker runs.
+    /// The property can be changed while the broker runs.
     Dynamic,
-    /// It is set at the start.
+    /// The property is set at the start.
     Fixed,
-    /// It is set at the start, and is not described.
+    /// The property is set at the start, and is not described.
     Hidden,
 }
 
@@ -34,13 +34,13 @@ const fn hidden(name: &'static str, kind: Kind, default: Option<&'static str>, c
     BrokerSetting { setting: Setting { name, kind, default, check }, access: Access::Hidden }
 }
 
-/// The setting of this name.
+/// Returns the property with this name.
 pub(crate) fn find(name: &str) -> Option<&'static BrokerSetting> {
     let at = SETTINGS.binary_search_by(|known| known.setting.name.cmp(name)).ok()?;
     Some(&SETTINGS[at])
 }
 
-/// In the order of their names.
+/// Sorted by name.
 #[rustfmt::skip]
 pub(crate) static SETTINGS: &[BrokerSetting] = &[
     fixed("add.partitions.to.txn.retry.backoff.max.ms", Int, Some("100"), AtLeast(0)),

@@ -1,4 +1,4 @@
-//! Settings as DescribeConfigs shows them: each with the places that its value may come from.
+//! The configuration in the form of DescribeConfigs: each property with its synonyms.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,27 @@ use super::setting::{Kind, Setting};
 use super::topic;
 use super::{Configs, LOGGERS, Source};
 
-/// A setting as it is shown.
+/// A described property.
 #[derive(Debug)]
 pub(crate) struct Described {
     pub(crate) name: String,
     pub(crate) value: Option<String>,
     pub(crate) source: Source,
-    /// `None` for a setting that Kafka does not know.
+    /// The definition, or `None` if Kafka does not know the property.
     pub(crate) kind: Option<Kind>,
     pub(crate) read_only: bool,
-    /// The values that it has had or would have, by name, the one in force first.
+    /// The values of its synonyms by name, the effective value first.
     pub(crate) synonyms: Vec<(String, Option<String>, Source)>,
 }
 
 impl Described {
-    /// A value that is not shown.
+    /// Whether the value is hidden.
     pub(crate) fn sensitive(&self) -> bool {
         matches!(self.kind, None | Some(Kind::Password))
     }
 }
 
-/// The settings of a broker that stand in for each other, the strongest first.
+/// Broker properties that are synonyms, in the order of precedence.
 fn alternatives(name: &str) -> &'static [(&'static str, i64)] {
     match name {
         "log.retention.ms" | "log.retention.minutes" | "log.retention.hours" => {
@@ -44,7 +44,7 @@ fn alternatives(name: &str) -> &'static [(&'static str, i64)] {
 }
 
 impl Configs {
-    /// What a topic has, on one broker or in general, that is given nothing of its own.
+    /// Returns the value of a topic property that is not set on the topic, for one broker or in general.
     pub(super) fn topic_default(&self, known: &topic::TopicSetting, broker: Option<i32>) -> (String, Source) {
         if let Some((value, source)) = self.broker_with_source(broker, known.broker) {
             return (value.to_owned(), source);
@@ -59,7 +59,7 @@ impl Configs {
         (known.setting.default.unwrap_or_default().to_owned(), Source::Default)
     }
 
-    /// The values that a broker's setting may have, the strongest first, by the names that stand in for it.
+    /// Returns the values of a broker property's synonyms, in the order of precedence.
     fn synonyms(&self, name: &str, broker: Option<i32>, hidden: bool) -> Vec<(String, Option<String>, Source)> {
         let names: Vec<&str> = match alternatives(name) {
             [] => vec![name],
@@ -88,13 +88,13 @@ impl Configs {
                 add(name, default, Source::Default);
             }
         }
-        // What comes before the setting's own name is not shown.
+        // Synonyms before the property's own name are not shown.
         let first = found.iter().position(|(found, ..)| found == name).unwrap_or(found.len());
         found.split_off(first)
     }
 
-    /// All settings of a topic, in the order of their names; the values that they have by themselves are given. They are
-    /// those of the broker that is asked.
+    /// Returns all properties of a topic, sorted by name, as this broker sees them. `config` contains the properties that are
+    /// set on the topic.
     pub(crate) fn describe_topic(&self, config: &BTreeMap<String, String>, broker: Option<i32>) -> Vec<Described> {
         let describe = |known: &'static topic::TopicSetting| {
             let own = config.get(known.setting.name);
@@ -109,7 +109,7 @@ impl Configs {
         topic::SETTINGS.iter().map(describe).collect()
     }
 
-    /// All settings of a broker, with those that are only its own.
+    /// Returns all properties of a broker, including the properties of its listener.
     pub(crate) fn describe_broker(&self, id: i32, own: &[(&str, String)]) -> Vec<Described> {
         let custom = self.dynamic.get(&id).into_iter().flatten().chain(&self.dynamic_default);
         let mut names: Vec<&str> =
@@ -132,7 +132,7 @@ impl Configs {
         known.chain(unknown).collect()
     }
 
-    /// What all brokers were given while they run.
+    /// Returns the properties that were set for all brokers while they run.
     pub(crate) fn describe_brokers(&self) -> Vec<Described> {
         let describe = |(name, value): (&String, &String)| match broker::find(name) {
             None => self.describe_unknown(name, None),
@@ -155,7 +155,7 @@ impl Configs {
         Described { name: name.to_owned(), value: None, source, kind: None, read_only: true, synonyms }
     }
 
-    /// All settings of a group, which need not exist.
+    /// Returns all properties of a group, which need not exist.
     pub(crate) fn describe_group(&self, group: &str) -> Vec<Described> {
         let own = self.groups.get(group);
         let describe = |known: &'static Setting| {
@@ -170,7 +170,7 @@ impl Configs {
         GROUP.iter().map(describe).collect()
     }
 
-    /// What clients are to measure for a subscription of this name, which need not exist.
+    /// Returns the properties of a client metrics subscription, which need not exist.
     pub(crate) fn describe_client_metrics(&self, name: &str) -> Vec<Described> {
         let own = self.client_metrics.get(name);
         let describe = |known: &'static Setting| {
@@ -181,7 +181,7 @@ impl Configs {
         CLIENT_METRICS.iter().map(describe).collect()
     }
 
-    /// The loggers of a broker, each with its level.
+    /// Returns the loggers of a broker with their levels.
     pub(crate) fn describe_loggers(&self, broker: i32) -> Vec<Described> {
         let describe = |name: &&str| {
             let level = self.loggers.get(&(broker, (*name).to_owned())).map_or("INFO", String::as_str);

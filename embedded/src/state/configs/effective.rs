@@ -1,8 +1,8 @@
-//! The settings of a topic that the records go by, read once when they are set and not with each request.
+//! The effective topic configuration for records. It is computed when a property changes, not with each request.
 
 use std::collections::BTreeMap;
 
-/// The settings of a topic on each broker: one may have been given defaults of its own.
+/// The configuration of a topic on each broker. A broker may have its own defaults.
 #[derive(Debug, Default)]
 pub(crate) struct Effective {
     pub(super) all: TopicSettings,
@@ -14,17 +14,17 @@ impl Effective {
         Self { all, own }
     }
 
-    /// What this broker goes by.
+    /// Returns the configuration on this broker.
     pub(crate) fn on(&self, broker: i32) -> &TopicSettings {
         self.own.get(&broker).unwrap_or(&self.all)
     }
 }
 
-/// A topic's settings as numbers and flags: its own, else the broker's.
+/// The properties of a topic as numbers and flags: the topic's own values, or the broker's.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct TopicSettings {
     pub(crate) max_message_bytes: i32,
-    /// The timestamp is that of the append.
+    /// Whether the timestamp is the time of the append.
     pub(crate) log_append_time: bool,
     pub(crate) timestamp_before_max_ms: i64,
     pub(crate) timestamp_after_max_ms: i64,

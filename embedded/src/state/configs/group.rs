@@ -1,4 +1,4 @@
-//! The settings of a group, and those of what clients are to measure.
+//! The configuration properties of groups and client metrics.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ const fn setting(name: &'static str, kind: Kind, default: Option<&'static str>, 
     Setting { name, kind, default, check }
 }
 
-/// In the order of their names.
+/// Sorted by name.
 #[rustfmt::skip]
 pub(crate) static GROUP: &[Setting] = &[
     setting("consumer.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)),
@@ -26,7 +26,7 @@ pub(crate) static GROUP: &[Setting] = &[
     setting("streams.session.timeout.ms", Int, Some("45000"), AtLeast(1)),
 ];
 
-/// In the order of their names.
+/// Sorted by name.
 #[rustfmt::skip]
 pub(crate) static CLIENT_METRICS: &[Setting] = &[
     setting("interval.ms", Int, Some("300000"), Any),
@@ -34,13 +34,13 @@ pub(crate) static CLIENT_METRICS: &[Setting] = &[
     setting("metrics", List, Some(""), Any),
 ];
 
-/// The broker's setting that is the default of a group's.
+/// Returns the broker property that is the default of a group property.
 pub(crate) fn broker_setting(name: &str) -> String {
     format!("group.{name}")
 }
 
 impl Configs {
-    /// A group's setting: its own, else the broker's, else Kafka's default.
+    /// Returns the value of a group property: the group's own value, the broker's value, or Kafka's default.
     pub(crate) fn group(&self, group: &str, name: &str) -> String {
         let own = self.groups.get(group).and_then(|own| own.get(name));
         let default = || GROUP.iter().find(|known| known.name == name).and_then(|known| known.default);
@@ -48,12 +48,12 @@ impl Configs {
         own.map(String::as_str).or_else(broker).or_else(default).unwrap_or_default().to_owned()
     }
 
-    /// A group's setting that is a number.
+    /// Returns the value of a numeric group property.
     pub(crate) fn group_number(&self, group: &str, name: &str) -> i64 {
         self.group(group, name).parse().unwrap_or_default()
     }
 
-    /// Checks all the settings that a group would have of its own.
+    /// Checks all properties of a group.
     pub(super) fn check_group(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
         if let Some(unknown) = given.keys().find(|name| GROUP.iter().all(|known| known.name != **name)) {
             return Err(format!("Unknown group config name: {unknown}"));
@@ -64,7 +64,7 @@ impl Configs {
                 parsed.insert(known.name.to_owned(), known.parse(value)?);
             }
         }
-        // Kafka compares what is not given by its own default, not by the broker's.
+        // Kafka compares missing properties by its own default, not by the broker's.
         let number = |name: &str| -> i64 {
             let default = || GROUP.iter().find(|known| known.name == name).and_then(|known| known.default);
             parsed.get(name).map(String::as_str).or_else(default).unwrap_or_default().parse().unwrap_or_default()

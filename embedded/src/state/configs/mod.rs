@@ -1,4 +1,4 @@
-//! The settings of brokers and topics, by Kafka's names.
+//! The configuration of brokers and topics, by Kafka's property names.
 
 pub(crate) mod alter;
 pub(crate) mod broker;
@@ -13,25 +13,25 @@ use std::collections::BTreeMap;
 pub(crate) use self::describe::Described;
 pub(crate) use self::effective::{Effective, TopicSettings};
 
-/// The settings that the cluster was started with or was given since; what is not in it has Kafka's default.
+/// The properties of the cluster. A property that is not set has Kafka's default.
 #[derive(Debug, Default)]
 pub(crate) struct Configs {
-    /// What the brokers were started with.
+    /// The properties at the start.
     fixed: BTreeMap<String, String>,
-    /// What all brokers were given since.
+    /// The properties that were set for all brokers since.
     dynamic_default: BTreeMap<String, String>,
-    /// What one broker was given since.
+    /// The properties that were set for one broker since.
     dynamic: BTreeMap<i32, BTreeMap<String, String>>,
     groups: BTreeMap<String, BTreeMap<String, String>>,
     client_metrics: BTreeMap<String, BTreeMap<String, String>>,
-    /// The levels of the loggers of a broker.
+    /// The log levels of the loggers of each broker.
     loggers: BTreeMap<(i32, String), String>,
 }
 
-/// The loggers that can be described and set: the roots of Kafka's.
+/// The loggers that can be described and changed: the roots of Kafka's loggers.
 const LOGGERS: [&str; 4] = ["kafka", "org.apache.kafka", "root", "state.change.logger"];
 
-/// Where a value comes from, numbered as in DescribeConfigs.
+/// The source of a value, with its number in DescribeConfigs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Topic = 1,
@@ -44,11 +44,10 @@ pub(crate) enum Source {
     Group = 8,
 }
 
-/// The settings that a cluster of this many brokers is started with by default: no time to wait where Kafka has one,
-/// and no more replicas than there are brokers.
+/// Returns the default properties of a cluster with this many brokers: no delays, and no more replicas than brokers.
 fn fitting(brokers: usize) -> [(&'static str, usize); 6] {
     [
-        // A member of a consumer group hears of a change by its next heartbeat, and no earlier.
+        // A member of a consumer group learns about a change only from its next heartbeat.
         ("group.consumer.heartbeat.interval.ms", 20),
         ("group.consumer.min.heartbeat.interval.ms", 20),
         ("group.initial.rebalance.delay.ms", 0),
@@ -59,8 +58,8 @@ fn fitting(brokers: usize) -> [(&'static str, usize); 6] {
 }
 
 impl Configs {
-    /// Takes the settings that the brokers are started with; a name or a value that Kafka does not know is refused with
-    /// the name, the value, and what was expected.
+    /// Validates the properties at the start. If a name or a value is invalid, returns the name, the value and what was
+    /// expected.
     pub(crate) fn new(given: Vec<(String, String)>, brokers: usize) -> Result<Self, (String, String, String)> {
         let mut fixed: BTreeMap<String, String> =
             fitting(brokers).into_iter().map(|(name, value)| (name.to_owned(), value.to_string())).collect();
@@ -73,13 +72,13 @@ impl Configs {
                 Err(message) => return Err((name, value, message)),
             };
         }
-        // With eligible leader replicas (KIP-966) a new cluster keeps this one for all brokers.
+        // With eligible leader replicas (KIP-966), a new cluster stores this property for all brokers.
         let min_isr = fixed.get("min.insync.replicas").map_or("1", String::as_str);
         let dynamic_default = [("min.insync.replicas".to_owned(), min_isr.to_owned())].into();
         Ok(Self { fixed, dynamic_default, ..Self::default() })
     }
 
-    /// A setting with its source, of one broker or of all that have none of their own; `None` if it has neither a value
+    /// Returns the value and source of a property, for one broker or for all brokers. Returns `None` if it has neither a value
     /// nor a default.
     fn broker_with_source(&self, broker: Option<i32>, name: &str) -> Option<(&str, Source)> {
         if let Some(value) = broker.and_then(|id| self.dynamic.get(&id)?.get(name)) {
@@ -94,37 +93,37 @@ impl Configs {
         broker::find(name)?.setting.default.map(|value| (value, Source::Default))
     }
 
-    /// A setting that all brokers share; empty where it has no value.
+    /// Returns the value of a property for all brokers, or an empty string.
     pub(crate) fn broker(&self, name: &str) -> &str {
         self.broker_with_source(None, name).map_or("", |(value, _)| value)
     }
 
-    /// The rack of the brokers, if they have one.
+    /// Returns the rack of the brokers, if they have one.
     pub(crate) fn rack(&self) -> Option<&str> {
         Some(self.broker("broker.rack")).filter(|rack| !rack.is_empty())
     }
 
-    /// The groups with settings of their own.
+    /// Returns the groups with own properties.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &str> {
         self.groups.keys().map(String::as_str)
     }
 
-    /// The subscriptions of client metrics.
+    /// Returns the subscriptions of client metrics.
     pub(crate) fn client_metrics(&self) -> impl Iterator<Item = &str> {
         self.client_metrics.keys().map(String::as_str)
     }
 
-    /// A setting that all brokers share and that is a number; 0 where it has no value.
+    /// Returns the value of a numeric property for all brokers, or 0.
     pub(crate) fn broker_number(&self, name: &str) -> i64 {
         self.broker(name).parse().unwrap_or_default()
     }
 
-    /// A setting of one broker that is a number; 0 where it has no value.
+    /// Returns the value of a numeric property for one broker, or 0.
     pub(crate) fn number_of(&self, broker: i32, name: &str) -> i64 {
         self.broker_with_source(Some(broker), name).and_then(|(value, _)| value.parse().ok()).unwrap_or_default()
     }
 
-    /// The settings of a topic as each broker goes by them.
+    /// Returns the effective configuration of a topic on each broker.
     pub(crate) fn effective(&self, config: &BTreeMap<String, String>) -> Effective {
         let on = |broker| {
             TopicSettings::new(|name| match config.get(name) {

@@ -1,6 +1,6 @@
-//! One setting: its type, what it takes, and Kafka's words for what it does not take.
+//! The definition of a property: its type, its valid values, and Kafka's messages for invalid values.
 
-/// The types of settings, numbered as in DescribeConfigs.
+/// The types of properties, with their numbers in DescribeConfigs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Boolean = 1,
@@ -14,26 +14,26 @@ pub(crate) enum Kind {
     Password = 9,
 }
 
-/// What a setting takes beside its type.
+/// The valid values of a property, in addition to its type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Check {
     Any,
     NotEmpty,
     AtLeast(i64),
     Range(i64, i64),
-    /// A range, or one number beside it.
+    /// A range, or one number outside of it.
     RangeOr(i64, i64, i64),
     Ratio(f64, f64),
-    /// One of these words; each element of a list.
+    /// One of these words. In a list, each element is one of them.
     OneOf(&'static [&'static str]),
     OneOfAnyCase(&'static [&'static str]),
-    /// `partition:broker` pairs, or `*`.
+    /// Pairs of `partition:broker`, or `*`.
     ThrottledReplicas,
     /// `earliest`, `latest` or a duration.
     OffsetReset,
 }
 
-/// A setting by Kafka's name.
+/// The definition of a property.
 #[derive(Debug)]
 pub(crate) struct Setting {
     pub(crate) name: &'static str,
@@ -43,7 +43,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Checks a value; gives it as Kafka shows it.
+    /// Checks a value, and returns it in the form that Kafka shows.
     pub(crate) fn parse(&self, value: &str) -> Result<String, String> {
         let value = value.trim();
         let refuse = |why: String| Err(format!("Invalid value {value} for configuration {}: {why}", self.name));
@@ -104,7 +104,7 @@ impl Setting {
 }
 
 impl Check {
-    /// Why it does not take a number.
+    /// Returns the message for an invalid number.
     fn number(self, number: i64) -> Option<String> {
         let (low, high) = match self {
             Self::AtLeast(low) => (low, i64::MAX),

@@ -1,4 +1,4 @@
-//! The settings of a topic.
+//! The configuration properties of topics.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use super::setting::Check::*;
 use super::setting::Kind::*;
 use super::setting::{Check, Kind, Setting};
 
-/// A setting of a topic, with the broker's setting that it falls back to.
+/// A topic property, with the broker property that is its default.
 #[derive(Debug)]
 pub(crate) struct TopicSetting {
     pub(crate) setting: Setting,
-    /// Empty where there is none.
+    /// The name of the broker property, or an empty string.
     pub(crate) broker: &'static str,
 }
 
@@ -25,13 +25,13 @@ const fn topic(
     TopicSetting { setting: Setting { name, kind, default, check }, broker }
 }
 
-/// The setting of this name.
+/// Returns the property with this name.
 pub(crate) fn find(name: &str) -> Option<&'static TopicSetting> {
     let at = SETTINGS.binary_search_by(|known| known.setting.name.cmp(name)).ok()?;
     Some(&SETTINGS[at])
 }
 
-/// In the order of their names.
+/// Sorted by name.
 #[rustfmt::skip]
 pub(crate) static SETTINGS: &[TopicSetting] = &[
     topic("cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"]), "log.cleanup.policy"),
@@ -69,7 +69,7 @@ pub(crate) static SETTINGS: &[TopicSetting] = &[
     topic("unclean.leader.election.enable", Boolean, Some("false"), Any, "unclean.leader.election.enable"),
 ];
 
-/// Checks all the settings that a topic would have of its own; gives them as Kafka shows them.
+/// Checks all properties of a topic, and returns them in the form that Kafka shows.
 pub(crate) fn check(given: &BTreeMap<String, String>, broker: &Configs) -> Result<BTreeMap<String, String>, String> {
     if let Some(unknown) = given.keys().find(|name| find(name).is_none()) {
         return Err(format!("Unknown topic config name: {unknown}"));

@@ -1,4 +1,4 @@
-//! The fetches that wait for records, by what they wait for.
+//! The fetches that wait for records, by partition.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -9,30 +9,30 @@ use super::super::topics::Topics;
 use super::Fetch;
 use crate::clock::Time;
 
-/// Each knows how many bytes are there of each of its partitions, so that a change of one is weighed without a look at the
-/// others.
+/// Each fetch stores the available bytes of each of its partitions. So a change of one partition is processed without reading
+/// the others.
 #[derive(Default)]
 pub(crate) struct Parked {
     waiting: HashMap<Ticket, Waiting>,
-    /// The one that a connection has, at most.
+    /// The waiting fetch of each connection. A connection has at most one.
     by_connection: HashMap<usize, Ticket>,
-    /// The place of a partition in a fetch that waits for it.
+    /// The index of a partition in a fetch that waits for it.
     by_partition: BTreeMap<(Uuid, i32, Ticket), usize>,
     deadlines: BTreeSet<(Time, Ticket)>,
-    /// Those whose wait is over.
+    /// The fetches whose wait is over.
     ready: VecDeque<Ticket>,
 }
 
 struct Waiting {
     fetch: Fetch,
     deadline: Time,
-    /// The ids of the topics, and the bytes that were there last, of each partition.
+    /// The topic ids, and the last known number of available bytes of each partition.
     parts: Vec<(Uuid, usize)>,
     available: usize,
 }
 
 impl Parked {
-    /// Has a fetch wait until a time.
+    /// Makes a fetch wait until a deadline.
     pub(crate) fn park(&mut self, ticket: Ticket, fetch: Fetch, topics: &Topics, deadline: Time) {
         let mut available = 0;
         let mut parts = Vec::with_capacity(fetch.wanted.len());
@@ -58,7 +58,7 @@ impl Parked {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
-    /// Notes the fetches whose wait is over by now.
+    /// Marks the fetches whose wait is over by now.
     pub(crate) fn expire(&mut self, now: Time) {
         while let Some(&(deadline, ticket)) = self.deadlines.first()
             && deadline <= now
@@ -68,7 +68,7 @@ impl Parked {
         }
     }
 
-    /// Checks the fetches that wait for a partition that has changed.
+    /// Checks the fetches that wait for a changed partition.
     pub(crate) fn changed(&mut self, (id, index): (Uuid, i32), topics: &Topics) {
         let first = Ticket { connection: 0, serial: 0 };
         let last = Ticket { connection: usize::MAX, serial: u64::MAX };
@@ -87,7 +87,7 @@ impl Parked {
         }
     }
 
-    /// Takes a fetch whose wait is over.
+    /// Removes and returns a fetch whose wait is over.
     pub(crate) fn take_ready(&mut self) -> Option<(Ticket, Fetch)> {
         loop {
             let ticket = self.ready.pop_front()?;
@@ -107,7 +107,7 @@ impl Parked {
         Some(fetch)
     }
 
-    /// Drops the fetch of a connection that is gone.
+    /// Drops the fetch of a closed connection.
     pub(crate) fn forget(&mut self, connection: usize) {
         if let Some(&ticket) = self.by_connection.get(&connection) {
             self.remove(ticket);

@@ -1,4 +1,4 @@
-//! Fetch sessions (KIP-227): the broker keeps what a client wants, and answers only with what has changed.
+//! Fetch sessions (KIP-227): the broker stores the partitions that a client reads, and responds only with changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,14 +10,14 @@ use super::super::topics::Topics;
 use super::{Fetch, Found, Wanted};
 use crate::clock::Time;
 
-/// How many sessions are kept: Kafka's `max.incremental.fetch.session.cache.slots`.
+/// The maximum number of sessions: Kafka's `max.incremental.fetch.session.cache.slots`.
 const MOST: usize = 1000;
-/// How long a session must have been idle before a new one may take its place, in milliseconds.
+/// How long a session must be idle before a new session may replace it, in milliseconds.
 const IDLE: i64 = 120_000;
 
-/// A request without a session, or one that begins a new session.
+/// The epoch of a request without a session, or of a request that creates a session.
 const INITIAL: i32 = 0;
-/// A request without a session, which ends the one that it names.
+/// The epoch of a request without a session that closes the given session.
 const FINAL: i32 = -1;
 
 /// The sessions of all clients.
@@ -29,11 +29,11 @@ pub(crate) struct Sessions {
 
 struct Session {
     broker: i32,
-    /// What the next request must have.
+    /// The epoch that the next request must have.
     epoch: i32,
     uses_ids: bool,
     used: Time,
-    /// In the order in which they are read; those that have had records go to the end.
+    /// The partitions in the order in which they are read. Partitions that returned records move to the end.
     partitions: BTreeMap<u64, Kept>,
     places: HashMap<(Uuid, TopicName, i32), u64>,
     next_place: u64,
@@ -41,27 +41,27 @@ struct Session {
 
 struct Kept {
     wanted: Wanted,
-    /// What the client has seen last.
+    /// The values that the client saw last.
     high_watermark: i64,
     log_start: i64,
 }
 
-/// What a request says about sessions.
+/// The session fields of a request.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) session: i32,
     pub(crate) epoch: i32,
     pub(crate) uses_ids: bool,
     pub(crate) wanted: Vec<Wanted>,
-    /// Topics by id or by name, with a partition of each.
+    /// Topics by id or by name, each with a partition.
     pub(crate) forgotten: Vec<(Uuid, TopicName, i32)>,
 }
 
-/// The session that a fetch is part of.
+/// The session of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Context {
     None,
-    /// A session begins with the answer.
+    /// The response creates a session.
     New {
         uses_ids: bool,
     },
@@ -71,11 +71,11 @@ pub(crate) enum Context {
     },
 }
 
-/// What an answer shows: the session, and some of the partitions.
+/// The content of a response: the session, and some of the partitions.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub(crate) session: i32,
-    /// `None` for all.
+    /// The partitions, or `None` for all.
     pub(crate) places: Option<Vec<usize>>,
 }
 
@@ -103,23 +103,23 @@ impl Session {
         }
     }
 
-    /// Whether the answer must have a partition; notes what it shows.
+    /// Returns whether the response must contain a partition, and records what the response contains.
     fn tell(&mut self, wanted: &Wanted, result: &Result<Found, ResponseError>) -> bool {
         let key = Self::key(wanted);
         let Some(place) = self.places.get(&key).copied() else { return true };
         let Some(kept) = self.partitions.get_mut(&place) else { return true };
         let Ok(found) = result else {
-            // When the error is over, the answer must have the partition.
+            // After an error, the next response must contain the partition.
             (kept.high_watermark, kept.log_start) = (-1, -1);
             return true;
         };
-        let told = (found.high_watermark, found.log_start);
-        let news = std::mem::replace(&mut kept.high_watermark, told.0) != told.0;
-        let news = (std::mem::replace(&mut kept.log_start, told.1) != told.1) | news;
+        let sent = (found.high_watermark, found.log_start);
+        let news = std::mem::replace(&mut kept.high_watermark, sent.0) != sent.0;
+        let news = (std::mem::replace(&mut kept.log_start, sent.1) != sent.1) | news;
         if !found.records.is_empty()
             && let Some(kept) = self.partitions.remove(&place)
         {
-            self.put(kept.wanted, told.0, told.1);
+            self.put(kept.wanted, sent.0, sent.1);
             return true;
         }
         news || found.diverging.is_some()
@@ -127,13 +127,13 @@ impl Session {
 }
 
 impl Sessions {
-    /// Whether a session wants partitions of a topic.
+    /// Returns whether a session contains partitions of a topic.
     pub(crate) fn wants(&self, session: i32, topic: &str) -> bool {
         let is_of = |kept: &Kept| kept.wanted.topic.as_deref().is_some_and(|name| **name == *topic);
         self.by_id.get(&session).is_some_and(|session| session.partitions.values().any(is_of))
     }
 
-    /// Takes a request into its session; the partitions that it is about.
+    /// Adds a request to its session. Returns the partitions to read.
     pub(crate) fn enter(
         &mut self,
         broker: i32,
@@ -179,7 +179,7 @@ impl Sessions {
         Ok((Context::Incremental { session: id, epoch: next_epoch(epoch) }, kept.collect()))
     }
 
-    /// What the answer shows of what the fetch has found.
+    /// Returns the part of the results that the response contains.
     pub(crate) fn leave(
         &mut self,
         fetch: &Fetch,
@@ -190,7 +190,7 @@ impl Sessions {
             Context::None => Ok(Shown { session: 0, places: None }),
             Context::New { uses_ids } => Ok(Shown { session: self.begin(fetch, found, uses_ids, now), places: None }),
             Context::Incremental { session: id, epoch } => {
-                // Another request may have come in the meantime.
+                // Another request may have been processed in the meantime.
                 let session = self.by_id.get_mut(&id).filter(|session| session.epoch == epoch);
                 let session = session.ok_or((id, ResponseError::InvalidFetchSessionEpoch))?;
                 let each = fetch.wanted.iter().zip(found).enumerate();
@@ -200,7 +200,7 @@ impl Sessions {
         }
     }
 
-    /// Begins a session, if there is room for one; its id, or 0.
+    /// Creates a session if there is room for it. Returns its id, or 0.
     fn begin(&mut self, fetch: &Fetch, found: &[Result<Found, ResponseError>], uses_ids: bool, now: Time) -> i32 {
         if self.by_id.len() >= MOST {
             match self.last_used.first() {
@@ -224,8 +224,8 @@ impl Sessions {
             next_place: 0,
         };
         for (wanted, found) in fetch.wanted.iter().zip(found) {
-            let told = found.as_ref().map_or((-1, -1), |found| (found.high_watermark, found.log_start));
-            session.put(wanted.clone(), told.0, told.1);
+            let sent = found.as_ref().map_or((-1, -1), |found| (found.high_watermark, found.log_start));
+            session.put(wanted.clone(), sent.0, sent.1);
         }
         self.by_id.insert(id, session);
         self.last_used.insert((now, id));

@@ -1,4 +1,4 @@
-//! Offsets committed to a group, at once or when the producer's transaction is.
+//! Commits of offsets, at once or when the producer's transaction is committed.
 
 use kafka_protocol::ResponseError;
 
@@ -13,21 +13,21 @@ pub(crate) struct Commit<'a> {
     pub(crate) by: Committer<'a>,
     /// The version of the request.
     pub(crate) version: i16,
-    /// How long to keep the offsets, in milliseconds, if not as long as the broker's setting says.
+    /// The retention time in milliseconds, if it is not the broker's.
     pub(crate) retention: Option<i64>,
     pub(crate) offsets: &'a [NewOffset<'a>],
 }
 
-/// Who commits offsets. Without a member, as an admin client does: generation -1 and an empty member id.
+/// The member that commits offsets. An admin client commits with generation -1 and an empty member id.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Committer<'a> {
     pub(crate) member_id: &'a str,
     pub(crate) instance_id: Option<&'a str>,
-    /// The generation, or the member's epoch.
+    /// The generation or the member epoch.
     pub(crate) generation: i32,
 }
 
-/// An offset to commit. That the partition exists is checked.
+/// An offset to commit. The partition is known to exist.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewOffset<'a> {
     pub(crate) topic: &'a str,
@@ -37,14 +37,14 @@ pub(crate) struct NewOffset<'a> {
     pub(crate) metadata: Option<&'a str>,
 }
 
-/// What became of each offset of a commit, in their order.
+/// The results of the offsets of a commit, in their order.
 pub(crate) type Committals = Vec<Result<(), ResponseError>>;
 
 impl Groups {
-    /// Commits offsets. A group that is not there is made if nobody claims to be its member.
+    /// Commits offsets. If the group does not exist and the commit names no member, creates the group.
     ///
     /// # Errors
-    /// One that is for all offsets.
+    /// Returns an error if all offsets are refused.
     pub(crate) fn commit(&mut self, commit: &Commit<'_>, mut around: Around<'_>) -> Result<Committals, ResponseError> {
         let (configs, now) = (around.configs, around.now);
         if !self.by_id.contains_key(commit.group_id) && commit.by.generation >= 0 {
@@ -69,11 +69,10 @@ impl Groups {
         })
     }
 
-    /// Commits offsets that count once the producer's transaction is committed, see
-    /// [`complete_transaction`](Self::complete_transaction).
+    /// Commits offsets as part of the producer's transaction, see [`complete_transaction`](Self::complete_transaction).
     ///
     /// # Errors
-    /// One that is for all offsets.
+    /// Returns an error if all offsets are refused.
     pub(crate) fn commit_transactional(
         &mut self,
         commit: &Commit<'_>,
@@ -104,7 +103,7 @@ impl Groups {
         Ok(results)
     }
 
-    /// Ends a producer's transaction in all groups: the offsets that it holds count from now on, or are forgotten.
+    /// Ends a producer's transaction in all groups. Its pending offsets are committed or dropped.
     pub(crate) fn complete_transaction(&mut self, producer_id: i64, commit: bool) {
         for id in self.open.remove(&producer_id).unwrap_or_default() {
             let Some(group) = self.by_id.get_mut(&id) else { continue };
@@ -127,7 +126,7 @@ impl Groups {
         let Some(group) = self.by_id.get_mut(commit.group_id) else { return Ok(Vec::new()) };
         let results = commit.offsets.iter().map(|offset| {
             let metadata = offset.metadata.unwrap_or_default();
-            // Kafka counts UTF-16 units, whatever the setting's name says.
+            // Kafka counts UTF-16 units, although the property's name says bytes.
             if metadata.encode_utf16().count() > longest {
                 return Err(ResponseError::OffsetMetadataTooLarge);
             }

@@ -1,4 +1,4 @@
-//! Consumer groups among the other groups: how one begins, and what its members ask of it.
+//! Consumer groups: their creation and their heartbeats.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::consumer::{Beat, Heartbeat, LEAVE_FOR_A_WHILE, Refusal};
 use super::{Around, ConsumerGroup, Env, Group, Groups, Membership};
 
 impl Groups {
-    /// A heartbeat of a member of a consumer group, which begins with its first member. It is right by itself.
+    /// Processes a valid heartbeat of a member. The first member creates the group.
     pub(crate) fn consumer_heartbeat(&mut self, beat: &Heartbeat<'_>, mut around: Around<'_>) -> Result<Beat, Refusal> {
         if beat.leaves() {
             return self.consumer_leave(beat, &mut around);
@@ -49,7 +49,7 @@ impl Groups {
         Ok(Beat { member_id, epoch: beat.epoch, interval_ms: 0, assignment: None })
     }
 
-    /// The consumer group of this id.
+    /// Returns the consumer group with this id.
     pub(crate) fn consumer(&self, id: &str) -> Result<&ConsumerGroup, Refusal> {
         match self.get(id).map(|group| &group.membership) {
             Some(Membership::Consumer(group)) => Ok(group),
@@ -58,7 +58,7 @@ impl Groups {
         }
     }
 
-    /// Takes a member out for good: it leaves, has not been heard of, or has not given back its partitions.
+    /// Removes a member that leaves, whose session has expired, or that has not revoked its partitions in time.
     pub(super) fn fence_consumer(&mut self, id: &str, member_id: &str, around: &mut Around<'_>) {
         let Some(Group { id, membership, .. }) = self.by_id.get_mut(id) else { return };
         let env = &mut Env::new(id, around, &mut self.timers);
@@ -69,7 +69,7 @@ impl Groups {
     }
 }
 
-/// The consumer group that takes the place of a classic one with this member, who joins.
+/// Converts a classic group to a consumer group for a member that joins.
 fn change_over(
     env: &mut Env<'_>,
     membership: &mut Membership,

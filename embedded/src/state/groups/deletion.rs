@@ -1,4 +1,4 @@
-//! Groups and offsets that are deleted, by a client or because nobody uses them.
+//! Deletion of groups and offsets, by a client or because they have expired.
 
 use kafka_protocol::ResponseError;
 
@@ -21,13 +21,13 @@ impl Group {
         }
     }
 
-    /// Forgets the offset of a partition, also the one that a transaction may commit yet.
+    /// Deletes the offset of a partition, including pending offsets of transactions.
     fn forget_offset(&mut self, topic: &str, partition: i32) {
         self.offsets.remove(topic, partition);
         self.pending.values_mut().for_each(|offsets| offsets.remove(topic, partition));
     }
 
-    /// Drops the offsets that have expired; whether there are none left.
+    /// Drops the expired offsets. Returns whether none are left.
     fn expire_offsets(&mut self, now: Time, retention: i64) -> bool {
         let mut offsets = std::mem::take(&mut self.offsets);
         offsets.retain(|topic, partition, committed| {
@@ -50,7 +50,7 @@ impl Group {
 }
 
 impl Groups {
-    /// Deletes a group that has no members, with its offsets.
+    /// Deletes a group without members, with its offsets.
     pub(crate) fn delete(&mut self, id: &str) -> Result<(), ResponseError> {
         let group = self.by_id.get(id).ok_or(ResponseError::GroupIdNotFound)?;
         if !group.is_empty() {
@@ -60,10 +60,10 @@ impl Groups {
         Ok(())
     }
 
-    /// Deletes committed offsets, and gives what became of each. Those of topics that the members read stay.
+    /// Deletes committed offsets, and returns the result for each. Offsets of topics that the members read are kept.
     ///
     /// # Errors
-    /// One that is for all offsets.
+    /// Returns an error if all offsets are refused.
     pub(crate) fn delete_offsets(&mut self, id: &str, partitions: &[(&str, i32)]) -> Result<Committals, ResponseError> {
         let group = self.by_id.get_mut(id).ok_or(ResponseError::GroupIdNotFound)?;
         if let Membership::Classic(group) = &group.membership {
@@ -79,7 +79,7 @@ impl Groups {
         Ok(results.collect())
     }
 
-    /// Forgets the offsets of a topic that is deleted.
+    /// Deletes the offsets of a deleted topic.
     pub(crate) fn forget_topic(&mut self, topic: &str) {
         for group in self.by_id.values_mut() {
             group.offsets.remove_topic(topic);
@@ -87,12 +87,12 @@ impl Groups {
         }
     }
 
-    /// When it is looked next whether offsets have expired.
+    /// Returns when to check for expired offsets next.
     pub(super) fn next_cleanup(&self, configs: &Configs) -> Option<Time> {
         Some(self.cleaned_at?.after(configs.broker_number("offsets.retention.check.interval.ms")))
     }
 
-    /// Drops the offsets that have expired, and the groups that have neither members nor offsets.
+    /// Drops the expired offsets, and the groups that have neither members nor offsets.
     pub(super) fn clean_up(&mut self, around: &Around<'_>) {
         let retention = around.configs.broker_number("offsets.retention.minutes").saturating_mul(60_000);
         self.by_id.retain(|_, group| {

@@ -1,4 +1,4 @@
-//! The surroundings of a group's state machine.
+//! The environment of a group's state machine.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::state::acls::Acls;
 use crate::state::configs::Configs;
 use crate::state::{Cluster, Outbox, Ticket, Topics};
 
-/// The cluster around the groups.
+/// The parts of the cluster that groups need.
 pub(crate) struct Around<'a> {
     pub(crate) configs: &'a Configs,
     pub(crate) topics: &'a Topics,
@@ -17,7 +17,7 @@ pub(crate) struct Around<'a> {
     pub(crate) outbox: &'a mut Outbox,
 }
 
-/// The same for one group, with the timers of all.
+/// The environment of one group, with the timers of all groups.
 pub(crate) struct Env<'a> {
     /// The group's id.
     pub(crate) id: &'a Arc<str>,
@@ -29,7 +29,7 @@ pub(crate) struct Env<'a> {
     pub(crate) timers: &'a mut Timers<Timer>,
 }
 
-/// A request that waits for its answer.
+/// A request that waits for its response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waiter {
     pub(crate) ticket: Ticket,
@@ -38,7 +38,7 @@ pub(crate) struct Waiter {
 }
 
 impl Cluster {
-    /// The groups, with what they need of the cluster around them.
+    /// Returns the groups, and the parts of the cluster that they need.
     pub(crate) fn groups<'a>(&'a mut self, now: Time, outbox: &'a mut Outbox) -> (&'a mut Groups, Around<'a>) {
         let Self { groups, configs, topics, acls, .. } = self;
         (groups, Around { configs, topics, acls, now, outbox })
@@ -51,12 +51,12 @@ impl<'a> Env<'a> {
         Self { id, configs, topics, acls, now: *now, outbox, timers }
     }
 
-    /// Has something happen after this many milliseconds, and not when it was to happen before.
+    /// Sets or moves a timer, in milliseconds from now.
     pub(crate) fn set_timer(&mut self, kind: TimerKind, member: &str, milliseconds: i32) {
         self.timers.set(self.timer(kind, member), self.now.after(i64::from(milliseconds)));
     }
 
-    /// The same, unless it is to happen already.
+    /// Sets a timer unless it is already set.
     pub(crate) fn set_timer_if_absent(&mut self, kind: TimerKind, member: &str, milliseconds: i32) {
         self.timers.set_if_absent(self.timer(kind, member), self.now.after(i64::from(milliseconds)));
     }

@@ -1,4 +1,4 @@
-//! Requests of the classic protocol. A consumer group takes them too, from members that have not changed over yet.
+//! Requests of the classic protocol. A consumer group accepts them from members that have not migrated yet.
 
 use kafka_protocol::ResponseError;
 
@@ -6,9 +6,9 @@ use super::classic::{Join, Leaving, Sync};
 use super::{Around, ClassicGroup, Env, Group, Groups, Membership};
 
 impl Groups {
-    /// Has a member join. The answer comes by the outbox.
+    /// Adds a member. The response is sent through the outbox.
     pub(crate) fn join(&mut self, id: &str, join: Join, mut around: Around<'_>) {
-        // Only one who has no id yet makes a group.
+        // Only a member without an id creates a group.
         if join.member_id.is_empty() {
             self.get_or_create(id, around.now);
         }
@@ -36,7 +36,7 @@ impl Groups {
         }
     }
 
-    /// Gives a member its assignment, at once or when the leader has made it. The answer comes by the outbox.
+    /// Sends a member its assignment, at once or when the leader has sent it. The response is sent through the outbox.
     pub(crate) fn sync(&mut self, id: &str, sync: Sync, mut around: Around<'_>) {
         match self.by_id.get_mut(id) {
             Some(Group { id, membership: Membership::Classic(group), .. }) => {
@@ -52,7 +52,7 @@ impl Groups {
         }
     }
 
-    /// Notes that a member is alive.
+    /// Records that a member is alive.
     pub(crate) fn heartbeat(
         &mut self,
         id: &str,
@@ -69,7 +69,7 @@ impl Groups {
         }
     }
 
-    /// Has members leave, and gives what became of each.
+    /// Removes members, and returns the result for each.
     pub(crate) fn leave(
         &mut self,
         id: &str,

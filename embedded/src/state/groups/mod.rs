@@ -1,4 +1,4 @@
-//! The groups: who is a member of each, and what each has committed.
+//! The groups, with their members and committed offsets.
 
 pub(crate) mod classic;
 mod commits;
@@ -24,67 +24,67 @@ use super::configs::Configs;
 use super::timers::Timers;
 use crate::clock::Time;
 
-/// All groups, by their ids.
+/// All groups, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     by_id: BTreeMap<Arc<str>, Group>,
-    /// The groups in which a producer has offsets that its transaction has not ended for, by the producer's id.
+    /// The groups with pending offsets of a producer's open transaction, by producer id.
     open: HashMap<i64, BTreeSet<Arc<str>>>,
     pub(crate) timers: Timers<Timer>,
-    /// How many offsets have been committed ever.
+    /// The number of offsets that were ever committed.
     commits: u64,
-    /// When it was looked last whether offsets have expired, since there are groups.
+    /// When expired offsets were last checked, if there are groups.
     cleaned_at: Option<Time>,
 }
 
-/// A group: its members, and its offsets, which outlive them.
+/// A group: its members, and its offsets, which are kept when the members leave.
 #[derive(Debug)]
 pub(crate) struct Group {
     id: Arc<str>,
     pub(crate) membership: Membership,
     pub(crate) offsets: Offsets,
-    /// The offsets of transactions that have not ended, by the producer's id.
+    /// The pending offsets of open transactions, by producer id.
     pending: BTreeMap<i64, Offsets>,
 }
 
-/// How the members of a group agree.
+/// The membership protocol of a group.
 #[derive(Debug)]
 pub(crate) enum Membership {
-    /// By JoinGroup and SyncGroup. A group that only commits offsets is one without members.
+    /// JoinGroup and SyncGroup. A group that only commits offsets is a classic group without members.
     Classic(Box<ClassicGroup>),
-    /// By ConsumerGroupHeartbeat (KIP-848).
+    /// ConsumerGroupHeartbeat (KIP-848).
     Consumer(Box<ConsumerGroup>),
 }
 
-/// What can be due in a group.
+/// A timer of a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Timer {
     pub(crate) group: Arc<str>,
     pub(crate) kind: TimerKind,
-    /// The member that it is about, if it is about one.
+    /// The member of the timer, if it has one.
     pub(crate) member: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum TimerKind {
-    /// A member of a classic group has not been heard of.
+    /// The session of a classic member has expired.
     ClassicSession,
-    /// The time for the members of a classic group to join is over.
+    /// The rebalance timeout of a classic group is over.
     ClassicJoin,
-    /// The time for them to ask for their assignments is over.
+    /// The time of a classic group to send SyncGroup is over.
     ClassicSync,
-    /// A member of a consumer group has not been heard of.
+    /// The session of a member of a consumer group has expired.
     ConsumerSession,
-    /// A member of a consumer group has not given back its partitions.
+    /// A member of a consumer group has not revoked its partitions in time.
     ConsumerRebalance,
-    /// A member of a consumer group that speaks the classic protocol was told to join again, and has not.
+    /// A classic member of a consumer group has not rejoined in time.
     ConsumerJoin,
-    /// The same has joined, and has not asked for its assignment.
+    /// A classic member of a consumer group has rejoined, but has not sent SyncGroup in time.
     ConsumerSync,
 }
 
 impl TimerKind {
-    /// Those that a member of a consumer group can have.
+    /// The timers of a member of a consumer group.
     pub(crate) const OF_CONSUMERS: [Self; 4] =
         [Self::ConsumerSession, Self::ConsumerRebalance, Self::ConsumerJoin, Self::ConsumerSync];
 }
@@ -99,17 +99,17 @@ impl Group {
         }
     }
 
-    /// The offsets of each transaction that has not ended.
+    /// Returns the offsets of each open transaction.
     pub(crate) fn pending(&self) -> impl Iterator<Item = &Offsets> {
         self.pending.values()
     }
 
-    /// Whether a transaction that has not ended holds an offset for this partition.
+    /// Returns whether an open transaction contains an offset for this partition.
     pub(crate) fn is_pending(&self, topic: &str, partition: i32) -> bool {
         self.pending.values().any(|offsets| offsets.get(topic, partition).is_some())
     }
 
-    /// Whether an OffsetFetch with this member may be answered.
+    /// Checks whether an OffsetFetch with this member is served.
     pub(crate) fn check_fetch(&self, member_id: Option<&str>, member_epoch: i32) -> Result<(), ResponseError> {
         match &self.membership {
             Membership::Classic(_) => Ok(()),
@@ -123,12 +123,12 @@ impl Groups {
         self.by_id.get(id)
     }
 
-    /// All groups, in the order of their ids.
+    /// Returns all groups, sorted by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
         self.by_id.iter().map(|(id, group)| (&**id, group))
     }
 
-    /// The group of this id, which is made where there is none: an empty classic one.
+    /// Returns the group with this id. If there is none, creates an empty classic group.
     pub(crate) fn get_or_create(&mut self, id: &str, now: Time) -> &mut Group {
         let id: Arc<str> = id.into();
         self.cleaned_at.get_or_insert(now);
@@ -139,7 +139,7 @@ impl Groups {
         [self.timers.next(), self.next_cleanup(configs)].into_iter().flatten().min()
     }
 
-    /// Acts on what is due by now, each in its time and not later: the clock may have been set far forward.
+    /// Processes all timers that are due by now, each at its time, because a test may have advanced the clock far.
     pub(crate) fn expire(&mut self, mut around: Around<'_>) {
         let now = around.now;
         while let Some(at) = self.timers.next().filter(|at| *at <= now) {

@@ -1,4 +1,4 @@
-//! The offsets that a group has committed.
+//! The committed offsets of a group.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ pub(crate) struct Offsets(BTreeMap<String, BTreeMap<i32, Committed>>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Committed {
     pub(crate) offset: i64,
-    /// The epoch of the record's leader; -1 if the client sent none.
+    /// The leader epoch of the record, or -1 if the client sent none.
     pub(crate) leader_epoch: i32,
     pub(crate) metadata: String,
     pub(crate) committed_at: Time,
-    /// When it expires, if the client has said so: versions 2 to 4 of OffsetCommit can.
+    /// When the offset expires, if the client set a retention time. Versions 2 to 4 of OffsetCommit have that field.
     pub(crate) expires_at: Option<Time>,
-    /// Its place among all commits: the later one counts, also when the earlier one's transaction ends after it.
+    /// The position among all commits. The later commit wins, even if the transaction of the earlier commit ends after it.
     pub(crate) serial: u64,
 }
 
@@ -47,7 +47,7 @@ impl Offsets {
         }
     }
 
-    /// Drops the offsets of a topic that is deleted.
+    /// Drops the offsets of a deleted topic.
     pub(crate) fn remove_topic(&mut self, topic: &str) {
         self.0.remove(topic);
     }
@@ -63,14 +63,14 @@ impl Offsets {
         self.0.is_empty()
     }
 
-    /// Each topic with its partitions, in order.
+    /// Returns the topics with their partitions, sorted.
     pub(crate) fn topics(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = (i32, &Committed)>)> {
         self.0
             .iter()
             .map(|(topic, partitions)| (topic.as_str(), partitions.iter().map(|(&index, offset)| (index, offset))))
     }
 
-    /// Takes over what a transaction has committed, but for the partitions for which a later commit is known.
+    /// Applies the offsets of a transaction, except for partitions with a later commit.
     pub(crate) fn merge(&mut self, pending: Self) {
         for (topic, partitions) in pending.0 {
             for (partition, committed) in partitions {

@@ -1,26 +1,26 @@
-//! From which offset on which leader has appended.
+//! The leader epochs of a log, with their start offsets.
 
-/// The epochs of the leaders that have appended, with the offset each begins at.
+/// The epochs of the leaders that appended records, with their start offsets.
 #[derive(Debug, Default)]
 pub(super) struct Epochs(Vec<(i32, i64)>);
 
-/// Where an epoch ends.
+/// The end offset of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EpochEnd {
-    /// The epoch itself, or the last one before it that there was.
+    /// The epoch, or the largest earlier epoch in the log.
     pub(crate) epoch: i32,
     pub(crate) end_offset: i64,
 }
 
 impl Epochs {
-    /// Notes that a leader appends at an offset.
+    /// Records that a leader appends at an offset.
     pub(super) fn assign(&mut self, epoch: i32, offset: i64) {
         if self.0.last().is_none_or(|&(last, _)| last < epoch) {
             self.0.push((epoch, offset));
         }
     }
 
-    /// Forgets what lies before the start of the log.
+    /// Forgets the epochs before the start offset of the log.
     pub(super) fn truncate_before(&mut self, start: i64) {
         let after = self.0.partition_point(|&(_, offset)| offset <= start);
         if after > 0 {
@@ -33,7 +33,8 @@ impl Epochs {
         self.0.first().map(|&(epoch, _)| epoch)
     }
 
-    /// Where an epoch ends, `current` being that of the leader, who appends at `end`; nothing of one that is to come.
+    /// Returns the end offset of an epoch. `current` is the leader's epoch, and `end` is the end offset of the log. Returns
+    /// nothing for a later epoch.
     pub(super) fn end_of(&self, epoch: i32, current: i32, end: i64) -> Option<EpochEnd> {
         if epoch == current {
             return Some(EpochEnd { epoch, end_offset: end });
@@ -41,7 +42,7 @@ impl Epochs {
         if epoch < 0 || epoch > current {
             return None;
         }
-        // The leader's own epoch begins at the end as long as it has appended nothing.
+        // If the current leader has appended nothing, its epoch starts at the end offset.
         let higher = self.0.partition_point(|&(other, _)| other <= epoch);
         let end_offset = self.0.get(higher).map_or(end, |&(_, start)| start);
         let floor = higher.checked_sub(1).map(|floor| self.0[floor].0);

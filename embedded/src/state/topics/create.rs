@@ -1,4 +1,4 @@
-//! How topics are made, grown and deleted: what Kafka's controller does.
+//! Creation, growth and deletion of topics, as in Kafka's controller.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,23 @@ use crate::state::Cluster;
 use crate::state::api_error::ApiError;
 use crate::state::configs::topic;
 
-/// How many partitions one request may make.
+/// The maximum number of partitions that one request may create.
 pub(crate) const MOST_PARTITIONS: i64 = 10_000;
 
-/// A topic that is asked for.
+/// A topic to create.
 #[derive(Debug, Default)]
 pub(crate) struct NewTopic {
     pub(crate) name: String,
-    /// -1 for the broker's default.
+    /// The number of partitions, or -1 for the broker's default.
     pub(crate) partitions: i32,
-    /// -1 for the broker's default.
+    /// The replication factor, or -1 for the broker's default.
     pub(crate) replication: i16,
-    /// The replicas of each partition by its number, where the client places them.
+    /// The replicas of each partition, if the client assigns them.
     pub(crate) assignments: Vec<(i32, Vec<i32>)>,
     pub(crate) config: Vec<(String, Option<String>)>,
 }
 
-/// A topic that has been found right, with all that it takes to make it.
+/// A valid topic, with everything that is needed to create it.
 #[derive(Debug)]
 pub(crate) struct Plan {
     name: String,
@@ -37,7 +37,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The refusal of a request that asks for more partitions than one may create.
+    /// Refuses a request for more partitions than one request may create.
     pub(crate) fn too_many() -> ApiError {
         ApiError::new(ResponseError::PolicyViolation, "Excessively large number of partitions per request.")
     }
@@ -60,7 +60,7 @@ impl Plan {
 }
 
 impl Topics {
-    /// Whether a name may be given to a new topic.
+    /// Checks whether a new topic may have this name.
     fn check_new_name(&self, name: &str) -> Result<(), ApiError> {
         if self.get(name).is_some() {
             return Err(ApiError::new(ResponseError::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
@@ -74,7 +74,7 @@ impl Topics {
 }
 
 impl Cluster {
-    /// Checks a topic that is asked for, and places its partitions. Nothing changes.
+    /// Checks a topic and places its partitions, without changing anything.
     pub(crate) fn plan_topic(&self, wanted: NewTopic) -> Result<Plan, ApiError> {
         self.topics.check_new_name(&wanted.name)?;
         let config = self.check_topic_config(wanted.config)?;
@@ -98,7 +98,7 @@ impl Cluster {
         Ok(Plan { name: wanted.name, replicas, config })
     }
 
-    /// Makes a topic that was planned; its id.
+    /// Creates a planned topic. Returns its id.
     pub(crate) fn create_topic(&mut self, plan: Plan) -> Uuid {
         self.dormant.remove(&plan.name);
         let settings = self.configs.effective(&plan.config);
@@ -109,11 +109,11 @@ impl Cluster {
         topic.id
     }
 
-    /// Makes a topic that a client has asked for in Metadata. It is there at once.
+    /// Creates a topic that a client named in Metadata. It exists at once.
     ///
     /// # Errors
-    /// `INVALID_TOPIC_EXCEPTION` for a name that is none. Else `UNKNOWN_TOPIC_OR_PARTITION`: Kafka tells its log why it does
-    /// not make the topic, and the client that it is not there.
+    /// Returns `INVALID_TOPIC_EXCEPTION` if the name is invalid. Otherwise returns `UNKNOWN_TOPIC_OR_PARTITION`: Kafka
+    /// logs the reason, and the client only learns that the topic does not exist.
     pub(crate) fn create_automatically(&mut self, name: &str) -> Result<(), ResponseError> {
         if self.reveal(name) {
             return Ok(());
@@ -125,7 +125,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes a topic, and all that is kept of it elsewhere: this is the place for what must go with it.
+    /// Deletes a topic, and everything that belongs to it elsewhere.
     pub(crate) fn delete_topic(&mut self, name: &str) -> Option<Topic> {
         let deleted = self.topics.remove(name);
         self.groups.forget_topic(name);
@@ -155,7 +155,7 @@ impl Cluster {
         };
         let replication = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
         let replicas = match assignments {
-            // More than fits in a batch of the controller's log.
+            // So many partitions do not fit in a batch of the controller's log.
             None if additional as i64 > MOST_PARTITIONS => return Err(ResponseError::UnknownServerError.into()),
             None => self.place(additional as i32, replication as i16)?,
             Some(assignments) => {
@@ -213,7 +213,7 @@ impl Cluster {
         Ok(place(&ids(&up), &ids(&down), partitions as usize, replication as usize, self.topics.added()))
     }
 
-    /// The replicas that a client has chosen for the partitions of a new topic, in their order.
+    /// Returns the replicas that a client assigned to the partitions of a new topic, sorted by partition.
     fn check_assignments(&self, assignments: Vec<(i32, Vec<i32>)>) -> Result<Vec<Vec<i32>>, ApiError> {
         let invalid = |message: String| Err(ApiError::new(ResponseError::InvalidReplicaAssignment, message));
         let mut placed = BTreeMap::new();
@@ -238,7 +238,7 @@ impl Cluster {
         Ok(placed.into_values().collect())
     }
 
-    /// Whether a partition may have these replicas.
+    /// Checks whether a partition may have these replicas.
     pub(crate) fn check_replicas(&self, replicas: &[i32], replication: Option<usize>) -> Result<(), ApiError> {
         let prefix = "The manual partition assignment includes";
         let invalid = |message: String| Err(ApiError::new(ResponseError::InvalidReplicaAssignment, message));
@@ -265,7 +265,7 @@ impl Cluster {
         }
     }
 
-    /// Checks the settings of a new topic.
+    /// Checks the configuration of a new topic.
     fn check_topic_config(&self, config: Vec<(String, Option<String>)>) -> Result<BTreeMap<String, String>, ApiError> {
         let invalid = |message: String| ApiError::new(ResponseError::InvalidConfig, message);
         let nulls: Vec<&str> =

@@ -1,12 +1,12 @@
-//! The rules for the names of topics.
+//! The rules for topic names.
 
-/// The longest name.
+/// The maximum length of a name.
 const LONGEST: usize = 249;
 
-/// The topics that Kafka keeps for itself.
+/// Kafka's internal topics.
 const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
-/// Why a name is none, in Kafka's words.
+/// Returns the reason why a name is invalid, in Kafka's words.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let wrong = match name {
         "" => "the empty string is not allowed".to_owned(),
@@ -26,8 +26,8 @@ pub(crate) fn is_internal(name: &str) -> bool {
     INTERNAL.contains(&name)
 }
 
-/// What the names of two topics must not share: names of metrics cannot tell a period from an underscore. `None` for a
-/// name with neither.
+/// Returns the key of name collisions. Two topics must not have the same key, because metric names do not distinguish periods
+/// from underscores. Returns `None` if the name has neither.
 pub(crate) fn collision_key(name: &str) -> Option<String> {
     name.contains(['.', '_']).then(|| name.replace('.', "_"))
 }

@@ -1,10 +1,10 @@
-//! On which brokers the replicas of new partitions are placed.
+//! The placement of the replicas of new partitions.
 
-/// The replicas of `partitions` new partitions, the leader first.
+/// Returns the replicas of `partitions` new partitions, the leader first.
 ///
-/// Each broker that is up leads in its turn, beginning with the one at `start`; the followers are the brokers after it.
-/// A later round begins its followers further on, so that the load of a broker that goes down falls on all the others.
-/// Brokers that are down are taken for followers only, and last. There are `replication` brokers at least.
+/// The running brokers take turns as the leader, starting with the broker at `start`. The followers are the brokers after the
+/// leader. Each further round shifts the followers, so that the load of a stopped broker is spread over all others. Stopped
+/// brokers are only followers, and come last. There must be at least `replication` brokers.
 pub(crate) fn place(up: &[i32], down: &[i32], partitions: usize, replication: usize, start: usize) -> Vec<Vec<i32>> {
     let place = |partition: usize| {
         let at = start.wrapping_add(partition) % up.len();

@@ -1,4 +1,4 @@
-//! The end of a transaction, as the partitions and the groups learn of it.
+//! The end of a transaction in its partitions and groups.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use crate::clock::Time;
 use crate::state::groups::{Commit, Committals};
 use crate::state::{Cluster, internal};
 
-/// The epoch of every coordinator: none of them ever loses its transactional ids to another.
+/// The epoch of every coordinator. It never changes, because a transactional id never moves to another coordinator.
 const COORDINATOR_EPOCH: i32 = 0;
 
 impl Cluster {
-    /// Gives a transactional id to a producer once its open transaction is aborted, see
+    /// Assigns a transactional id to a producer after its open transaction is aborted, see
     /// [`Transactions::init`](super::Transactions::init).
     pub(crate) fn init_transactional_id(
         &mut self,
@@ -42,8 +42,9 @@ impl Cluster {
         result
     }
 
-    /// Whether a producer may write to a partition within its transaction: what Produce asks before the first batch of a
-    /// transaction in a partition, and TxnOffsetCommit (KIP-890). With [`TransactionSupport::Add`] the partition becomes part of it.
+    /// Checks whether a producer may write to a partition within its transaction (KIP-890). Produce asks this before the first
+    /// batch of a transaction in a partition, and TxnOffsetCommit asks it too. With [`TransactionSupport::Add`], the partition
+    /// is added to the transaction.
     pub(crate) fn admit_to_transaction(
         &mut self,
         now: Time,
@@ -54,14 +55,14 @@ impl Cluster {
     ) -> Result<(), ResponseError> {
         let producer = Producer { id, epoch };
         self.transactions.verify(transactional_id, producer, partition, support, now).map_err(|error| match error {
-            // What a producer expects from a write.
+            // Return the error that a producer expects from a write.
             ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
             error => error,
         })
     }
 
-    /// Whether a producer may commit offsets of a group within its transaction. The partition that Kafka keeps them in is asked
-    /// first: it refuses an old epoch, and does not ask for the transactional id where it knows of the transaction.
+    /// Checks whether a producer may commit offsets of a group within its transaction. The group's partition of
+    /// `__consumer_offsets` checks first. It refuses an old epoch, and skips the transactional id if it knows the transaction.
     pub(crate) fn admit_offsets(
         &mut self,
         now: Time,
@@ -95,7 +96,7 @@ impl Cluster {
         Ok(results)
     }
 
-    /// Acts on the timeouts of transactions that are over by now.
+    /// Processes the timeouts of transactions that are over by now.
     pub(in crate::state) fn expire_transactions(&mut self, now: Time) {
         self.transactions.expire(now);
         self.write_markers(now);
@@ -117,7 +118,7 @@ impl Cluster {
                 }
                 let refuses = |partition: &i32| {
                     let partition = (topic.as_str(), *partition);
-                    // A topic may have been deleted in mid-transaction.
+                    // A topic may have been deleted during the transaction.
                     let result =
                         self.topics.append_marker(now, partition, (id, epoch), COORDINATOR_EPOCH, ended.commit);
                     result == Err(ResponseError::InvalidProducerEpoch)

@@ -1,4 +1,4 @@
-//! Producer ids, and what the transaction coordinators keep of each transactional id.
+//! Producer ids, and the transactional ids of the transaction coordinators.
 //!
 //! The names are those of Kafka's `TransactionCoordinator` and `TransactionMetadata`.
 
@@ -18,27 +18,27 @@ use self::transaction::{Ended, Partitions};
 use crate::clock::Time;
 use crate::state::timers::Timers;
 
-/// All producer ids and transactional ids of a cluster, whichever broker coordinates them.
+/// All producer ids and transactional ids of a cluster, for all coordinators.
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     by_id: BTreeMap<String, Transaction>,
     next_producer_id: i64,
-    /// When something is to be done about a transactional id that nobody asks for.
+    /// When a transactional id has its next timeout.
     timers: Timers<String>,
-    /// How long a transactional id is kept that is not in use, in milliseconds.
+    /// How long an unused transactional id is kept, in milliseconds.
     expiration: i64,
-    /// The transactions whose end is not yet known to the partitions, with their transactional ids.
+    /// The ended transactions whose partitions have no marker yet, with their transactional ids.
     ended: Vec<(String, Ended)>,
 }
 
-/// What a client's version of Produce or TxnOffsetCommit knows about transactions.
+/// The transaction support of a client's version of Produce or TxnOffsetCommit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransactionSupport {
-    /// The partition must have been added: `INVALID_TXN_STATE` if not.
+    /// The partition must have been added. If not, the error is `INVALID_TXN_STATE`.
     Verify,
-    /// The same, but the client knows `TRANSACTION_ABORTABLE`.
+    /// The partition must have been added, and the client knows `TRANSACTION_ABORTABLE`.
     VerifyAbortable,
-    /// The partition is added by the write: transactions of version 2.
+    /// The write adds the partition: transactions of version 2.
     Add,
 }
 
@@ -47,7 +47,7 @@ impl Transactions {
         Self { expiration, ..Self::default() }
     }
 
-    /// A producer id that nobody has.
+    /// Returns a new producer id.
     pub(crate) fn new_producer_id(&mut self) -> i64 {
         let id = self.next_producer_id;
         self.next_producer_id += 1;
@@ -58,15 +58,15 @@ impl Transactions {
         self.by_id.get(id)
     }
 
-    /// All transactional ids, in order.
+    /// Returns all transactional ids, sorted.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Transaction)> {
         self.by_id.iter().map(|(id, transaction)| (id.as_str(), transaction))
     }
 
-    /// Aborts the open transaction of a transactional id that a producer asks for. The producer may say what it `had`.
+    /// Aborts the open transaction of a transactional id for a new producer, which may send the id and epoch that it `had`.
     ///
-    /// Kafka refuses with `CONCURRENT_TRANSACTIONS` while it aborts the transaction, and clients ask again, half a second
-    /// later or so. Here nothing is left to wait for once the markers are written.
+    /// Kafka refuses with `CONCURRENT_TRANSACTIONS` while it aborts the transaction, and clients retry. Here, the markers are
+    /// written at once, so there is nothing to wait for.
     pub(super) fn fence(
         &mut self,
         id: &str,
@@ -88,8 +88,8 @@ impl Transactions {
         })
     }
 
-    /// Gives the transactional id to the producer that asks for it, and fences the one that had it. An open transaction must
-    /// have been ended with [`fence`](Self::fence).
+    /// Assigns the transactional id to a producer, and fences the previous producer. An open transaction must first be ended
+    /// with [`fence`](Self::fence).
     pub(super) fn init(
         &mut self,
         id: &str,
@@ -103,7 +103,7 @@ impl Transactions {
         })
     }
 
-    /// Takes partitions into the transaction.
+    /// Adds partitions to the transaction.
     pub(crate) fn add<'a>(
         &mut self,
         id: &str,
@@ -114,8 +114,8 @@ impl Transactions {
         self.change(id, |transaction, _| Ok((transaction.add(producer, partitions, now)?, None)))
     }
 
-    /// Checks that a producer may write to a partition, and takes it into the transaction where that is
-    /// [`TransactionSupport::Add`].
+    /// Checks whether a producer may write to a partition. With [`TransactionSupport::Add`], adds the partition to the
+    /// transaction.
     pub(crate) fn verify(
         &mut self,
         id: &str,
@@ -137,7 +137,7 @@ impl Transactions {
         }
     }
 
-    /// Ends the transaction; what the producer has from now on. With `bump` that is another epoch: version 2.
+    /// Ends the transaction. Returns the producer's id and epoch from now on. With `bump` (version 2), the epoch is bumped.
     pub(super) fn end(
         &mut self,
         id: &str,
@@ -155,7 +155,7 @@ impl Transactions {
         })
     }
 
-    /// Takes back that a transaction has ended where partitions have refused its markers.
+    /// Reverts the end of a transaction whose markers were refused by partitions.
     fn refuse_markers(&mut self, id: &str, partitions: Partitions) {
         if let Some(transaction) = self.by_id.get_mut(id) {
             transaction.refuse_markers(partitions);
@@ -163,7 +163,7 @@ impl Transactions {
         }
     }
 
-    /// Changes a transaction, which may take the producer id that is offered to it, and may end.
+    /// Changes a transaction, which may use the fresh producer id and may end.
     fn change<R>(
         &mut self,
         id: &str,

@@ -1,4 +1,4 @@
-//! The coordinator's state by itself.
+//! Tests of the transaction coordinator's state alone.
 
 use kafka_protocol::ResponseError::{self, *};
 
@@ -30,13 +30,13 @@ fn state(transactions: &Transactions) -> State {
     transactions.get(ID).unwrap().state()
 }
 
-/// The one transaction that has ended since the last look.
+/// Returns the one transaction that has ended since the last call.
 fn ended(transactions: &mut Transactions) -> Ended {
     assert_eq!(transactions.ended.len(), 1);
     transactions.ended.remove(0).1
 }
 
-/// A producer with the last epoch there is.
+/// Returns a producer with the last epoch.
 fn last_epoch(transactions: &mut Transactions) -> Producer {
     loop {
         let producer = init(transactions, 0);
@@ -79,7 +79,7 @@ fn used_up_epochs_are_followed_by_another_producer_id() {
     let next = init(&mut transactions, 0);
     assert!(next.id != last.id && next.epoch == 0);
     assert!(transactions.new_producer_id() > next.id, "nobody else gets it");
-    // The producer that tells what it had may not have seen the answer.
+    // The producer may not have received the response, and sends its old id and epoch.
     assert_eq!(init_with(&mut transactions, Some(last), 0), Err(ProducerFenced), "another one has asked since");
     let last = last_epoch(&mut transactions);
     let next = init_with(&mut transactions, Some(last), 0).unwrap();
@@ -105,7 +105,7 @@ fn fencing_takes_the_epoch_that_no_producer_is_given() {
     let mut transactions = transactions();
     let last = last_epoch(&mut transactions);
     add(&mut transactions, last, 0);
-    // Kafka fails in the same way, and so it does for a client that makes this epoch up.
+    // Kafka fails in the same way. The result is the same if a client makes up this epoch.
     assert_eq!(init_with(&mut transactions, Some(last), 0), Err(UnknownServerError));
     let fence = Producer { epoch: i16::MAX, ..last };
     assert_eq!(ended(&mut transactions).producer, fence);

@@ -1,4 +1,4 @@
-//! Transactions that take too long, and transactional ids that nobody uses any more.
+//! Timeouts of transactions, and expiration of unused transactional ids.
 
 use super::{State, Transactions};
 use crate::clock::Time;
@@ -8,7 +8,7 @@ impl Transactions {
         self.timers.next()
     }
 
-    /// Aborts the transactions whose timeout is over, and forgets the transactional ids that have expired.
+    /// Aborts the transactions whose timeout is over, and forgets the expired transactional ids.
     pub(super) fn expire(&mut self, now: Time) {
         while let Some(id) = self.timers.take_due(now) {
             let Some(transaction) = self.by_id.get_mut(&id) else { continue };

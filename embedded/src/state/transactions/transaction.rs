@@ -1,7 +1,7 @@
 //! The state of one transactional id.
 //!
-//! The broker writes all markers at once. So the states that Kafka is in while it writes them (`PrepareCommit`,
-//! `PrepareAbort`, `PrepareEpochFence`) are passed through in no time, unless a partition refuses its marker.
+//! The broker writes all markers at once. So it never stays in the states that Kafka has while it writes them (`PrepareCommit`,
+//! `PrepareAbort`, `PrepareEpochFence`), unless a partition refuses its marker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,34 +9,34 @@ use kafka_protocol::ResponseError;
 
 use crate::clock::Time;
 
-/// What a producer signs its batches with.
+/// The id and epoch of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Producer {
     pub(crate) id: i64,
     pub(crate) epoch: i16,
 }
 
-/// The partitions of each topic. The offsets of groups are in partitions of [`internal::OFFSETS`](crate::state::internal::OFFSETS).
+/// The partitions by topic. Offsets of groups are in partitions of [`internal::OFFSETS`](crate::state::internal::OFFSETS).
 pub(crate) type Partitions = BTreeMap<String, BTreeSet<i32>>;
 
-/// The epoch of a transactional id that nobody has had yet, and the last epoch where no retry is possible.
+/// The epoch before the first producer, and the value of the last epoch if no retry is possible.
 const NO_EPOCH: i16 = -1;
-/// The last epoch that a producer is given. The one above it is kept for fencing.
+/// The last epoch of a producer. The epoch after it is reserved for fencing.
 const LAST_EPOCH: i16 = i16::MAX - 1;
 
 /// A transactional id: its producer, and the state of its transaction.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     producer: Producer,
-    /// The producer id before the current one; -1 if there was none.
+    /// The previous producer id, or -1.
     previous_id: i64,
-    /// The epoch before the last bump, where the producer may not have seen the answer to it.
+    /// The epoch before the last bump, if the producer may not have received the response to it.
     last_epoch: i16,
-    /// How long a transaction may take, in milliseconds.
+    /// The transaction timeout, in milliseconds.
     timeout: i32,
     state: State,
     partitions: Partitions,
-    /// When the transaction began that is open or was the last one.
+    /// When the current or last transaction started.
     started: Option<Time>,
     updated: Time,
 }
@@ -45,8 +45,8 @@ pub(crate) struct Transaction {
 pub(crate) enum State {
     Empty,
     Ongoing,
-    /// A partition that knows of a later epoch of the producer has refused the marker. Kafka does not write it again,
-    /// and answers everything with `CONCURRENT_TRANSACTIONS` from then on.
+    /// A partition that knows a later epoch of the producer refused the marker. Kafka does not write it again, and responds to
+    /// everything with `CONCURRENT_TRANSACTIONS` from then on.
     Prepare {
         commit: bool,
     },
@@ -55,10 +55,10 @@ pub(crate) enum State {
     },
 }
 
-/// A transaction that has ended, with all that must learn of it.
+/// An ended transaction, with its partitions and groups.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
-    /// The producer id of the transaction, and the epoch that no older batch may follow.
+    /// The producer id of the transaction, and the epoch that fences older batches.
     pub(crate) producer: Producer,
     pub(crate) commit: bool,
     pub(crate) partitions: Partitions,
@@ -98,17 +98,17 @@ impl Transaction {
         self.started
     }
 
-    /// When the open transaction is to be aborted, or the transactional id to be forgotten.
+    /// Returns when the open transaction times out, or when the transactional id expires.
     pub(super) fn deadline(&self, expiration: i64) -> Option<Time> {
         match (self.state, self.started) {
-            // Kafka lets the timeout pass before it acts.
+            // In Kafka, the timeout must have passed completely.
             (State::Ongoing, Some(started)) => Some(started.after(i64::from(self.timeout)).after(1)),
             (State::Prepare { .. }, _) => None,
             _ => Some(self.updated.after(expiration)),
         }
     }
 
-    /// Whether the markers of the last transaction are written.
+    /// Returns whether the markers of the last transaction are written.
     pub(super) fn check_markers(&self) -> Result<(), ResponseError> {
         match self.state {
             State::Prepare { .. } => Err(ResponseError::ConcurrentTransactions),
@@ -116,9 +116,9 @@ impl Transaction {
         }
     }
 
-    /// Bumps the epoch for the producer that asks, or takes the `fresh` producer id where the epochs are used up.
+    /// Bumps the epoch for a producer. If the epochs are used up, assigns the `fresh` producer id.
     ///
-    /// An open transaction must have been ended with [`fence`](Self::fence).
+    /// An open transaction must first be ended with [`fence`](Self::fence).
     pub(super) fn init(
         &mut self,
         timeout: i32,
@@ -129,18 +129,18 @@ impl Transaction {
         let Producer { id, epoch } = self.producer;
         match had {
             _ if epoch >= LAST_EPOCH => {
-                // Kafka takes no other epoch for a retry here, and fails.
+                // Kafka accepts no other epoch for a retry here, and fails.
                 if had.is_some_and(|had| had.epoch != epoch) {
                     return Err(ResponseError::UnknownServerError);
                 }
                 self.last_epoch = if had.is_some() { epoch } else { NO_EPOCH };
                 self.producer = Producer { id: fresh, epoch: 0 };
             }
-            // Nobody has had it, or the producer goes on after an error.
+            // The transactional id is new, or the producer continues after an error.
             Some(had) if epoch == NO_EPOCH || had.epoch == epoch => {
                 (self.producer.epoch, self.last_epoch) = (epoch + 1, epoch);
             }
-            // The answer to the last bump was lost, and nobody else has bumped it since.
+            // The response to the last bump was lost, and no other producer has bumped the epoch since.
             Some(had) if had.epoch == self.last_epoch => {}
             Some(_) => return Err(ResponseError::ProducerFenced),
             None => (self.producer.epoch, self.last_epoch) = (epoch + 1, NO_EPOCH),
@@ -152,15 +152,15 @@ impl Transaction {
         Ok(self.producer)
     }
 
-    /// Whether a producer may ask for the next epoch with what it has.
+    /// Checks whether a producer with this id and epoch may bump the epoch.
     pub(super) fn knows(&self, had: Producer) -> bool {
         self.producer.epoch == NO_EPOCH
             || had.id == self.producer.id
-            // The producer id was changed, and the producer has not seen the answer.
+            // The producer id was changed, and the producer has not received the response.
             || (had.id == self.previous_id && had.epoch >= LAST_EPOCH)
     }
 
-    /// Takes partitions into the transaction, which begins with the first of them.
+    /// Adds partitions to the transaction. The first partition starts it.
     pub(super) fn add<'a>(
         &mut self,
         producer: Producer,
@@ -182,7 +182,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Whether a producer that must have added the partition before has done so.
+    /// Checks whether the producer has added the partition before.
     pub(super) fn contains(&self, producer: Producer, (topic, partition): (&str, i32)) -> Result<bool, ResponseError> {
         self.check(producer)?;
         self.check_markers()?;
@@ -199,7 +199,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends the transaction for a producer that keeps its epoch (version 1). Nothing has ended where it is a retry.
+    /// Ends the transaction of a producer that keeps its epoch (version 1). If the request is a retry, nothing has ended.
     pub(super) fn end(&mut self, producer: Producer, commit: bool, now: Time) -> Result<Option<Ended>, ResponseError> {
         self.check(producer)?;
         self.check_markers()?;
@@ -213,9 +213,9 @@ impl Transaction {
         }
     }
 
-    /// Ends the transaction for a producer that has its epoch bumped by that (version 2, KIP-890), or its producer id
-    /// changed to the `fresh` one where the epochs are used up. It may abort a transaction that has not begun, since it
-    /// need not know whether the broker took any of its records.
+    /// Ends the transaction and bumps the producer's epoch (version 2, KIP-890). If the epochs are used up, assigns the `fresh`
+    /// producer id. The producer may abort a transaction that has not started, because it may not know whether the broker
+    /// appended its records.
     pub(super) fn end_and_bump(
         &mut self,
         producer: Producer,
@@ -225,7 +225,7 @@ impl Transaction {
     ) -> Result<(Producer, Option<Ended>), ResponseError> {
         self.check_markers()?;
         let current = self.producer;
-        // Kafka does not ask whether it was the end of the last transaction that has bumped the epoch.
+        // Kafka does not check whether the last bump was caused by the end of the last transaction.
         let ended = matches!(self.state, State::Complete { .. });
         let missed_bump = ended && Some(current.epoch) == producer.epoch.checked_add(1);
         let missed_change =
@@ -246,7 +246,7 @@ impl Transaction {
                 }
             }
             State::Complete { .. } | State::Empty if commit => Err(ResponseError::InvalidTxnState),
-            // No producer was ever given this epoch, so Kafka does not expect it, and fails.
+            // No producer ever gets this epoch, so Kafka does not expect it, and fails.
             _ if current.epoch == i16::MAX => Err(ResponseError::UnknownServerError),
             state => {
                 if state != State::Ongoing {
@@ -263,7 +263,7 @@ impl Transaction {
         }
     }
 
-    /// Aborts the open transaction, so that its producer can do nothing more.
+    /// Aborts the open transaction, and fences its producer.
     pub(super) fn fence(&mut self, now: Time) -> Ended {
         let marker = self.bump();
         self.complete(marker, false, now)
@@ -281,7 +281,7 @@ impl Transaction {
         Ended { producer, commit, partitions: std::mem::take(&mut self.partitions) }
     }
 
-    /// Goes back to where Kafka is when partitions have refused the marker.
+    /// Returns to Kafka's state after partitions have refused the marker.
     pub(super) fn refuse_markers(&mut self, partitions: Partitions) {
         if let State::Complete { commit } = self.state {
             self.state = State::Prepare { commit };
@@ -291,7 +291,7 @@ impl Transaction {
 }
 
 impl State {
-    /// All names that Kafka has for a state.
+    /// All names of Kafka's states.
     pub(crate) const NAMES: [&str; 8] = [
         "Empty",
         "Ongoing",

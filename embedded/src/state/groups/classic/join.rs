@@ -1,4 +1,4 @@
-//! How a member joins.
+//! Members that join a group.
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -11,17 +11,17 @@ use crate::state::groups::env::{Env, Waiter};
 
 /// How long a new member may take from its first JoinGroup to the end of the rebalance.
 const NEW_MEMBER_TIMEOUT: i32 = 5 * 60 * 1000;
-/// From this version on a dynamic member is given its id first, so that one that is never heard of again holds nobody up
-/// (KIP-394).
+/// Since this version, a dynamic member gets its id before it joins. So a client that disappears after its first request does
+/// not delay the group (KIP-394).
 pub(crate) const MEMBER_ID_REQUIRED: i16 = 4;
-/// From this version on a leader that is replaced can be told that nothing is to be assigned.
+/// Since this version, the response can tell a replaced leader to skip the assignment.
 const SKIP_ASSIGNMENT: i16 = 9;
 
-/// A JoinGroup.
+/// A JoinGroup request.
 #[derive(Debug)]
 pub(crate) struct Join {
     pub(crate) waiter: Waiter,
-    /// Empty at first.
+    /// The member id, empty in the first request.
     pub(crate) member_id: String,
     pub(crate) instance_id: Option<String>,
     pub(crate) client_id: String,
@@ -29,7 +29,7 @@ pub(crate) struct Join {
     pub(crate) rebalance_timeout: i32,
     pub(crate) session_timeout: i32,
     pub(crate) protocol_type: String,
-    /// The protocols that the member knows, each once, with its subscription.
+    /// The protocols that the member supports, without duplicates, each with its subscription.
     pub(crate) protocols: Vec<(String, Bytes)>,
 }
 
@@ -57,7 +57,7 @@ impl ClassicGroup {
         }
     }
 
-    /// Whether there is a protocol that all know with the one who joins.
+    /// Returns whether there is a protocol that all members and the joining member support.
     fn suits(&self, join: &Join) -> bool {
         if self.is_empty() {
             return !join.protocol_type.is_empty() && !join.protocols.is_empty();
@@ -142,7 +142,7 @@ impl ClassicGroup {
         }
     }
 
-    /// Takes over what a member says of itself when it joins again.
+    /// Updates a member with the data of its new JoinGroup.
     fn update(&mut self, member_id: &str, join: Join) {
         if let Some(member) = self.members.get_mut(member_id) {
             member.protocols = join.protocols;
@@ -152,7 +152,7 @@ impl ClassicGroup {
         }
     }
 
-    /// Has a static member that has started again take the place that it had, and its assignment.
+    /// Replaces a static member that has restarted. It keeps its place and its assignment.
     fn replace_static(&mut self, env: &mut Env<'_>, join: Join, old_id: &str, new_id: String) {
         let Some(mut member) = self.members.remove(old_id) else { return };
         if let Some(waiter) = member.joining.take() {
@@ -178,7 +178,7 @@ impl ClassicGroup {
                 let response = if waiter.version >= SKIP_ASSIGNMENT {
                     self.joined(&new_id, is_leader).with_skip_assignment(is_leader)
                 } else {
-                    // An old client that is the leader would assign again: the answer names the one before it.
+                    // An old client that is the leader would assign again, so the response names the previous leader.
                     self.joined(&new_id, false).with_leader(text(&old_leader.unwrap_or_default()))
                 };
                 if let Some(member) = self.members.get_mut(&new_id) {
@@ -192,7 +192,7 @@ impl ClassicGroup {
         }
     }
 
-    /// How many members have joined and wait for the others.
+    /// Returns how many members have joined and wait for the others.
     pub(super) fn joining(&self) -> usize {
         self.members.values().filter(|member| member.joining.is_some()).count()
     }

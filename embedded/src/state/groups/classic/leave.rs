@@ -1,11 +1,11 @@
-//! How a member leaves, or is taken for gone.
+//! Members that leave a group, or whose session expires.
 
 use kafka_protocol::ResponseError;
 
 use super::{ClassicGroup, Member, State};
 use crate::state::groups::{Env, TimerKind};
 
-/// A member to leave: by its id, or by its instance id alone.
+/// A member that leaves, by its member id or only by its instance id.
 #[derive(Debug)]
 pub(crate) struct Leaving {
     pub(crate) member_id: String,
@@ -13,7 +13,7 @@ pub(crate) struct Leaving {
 }
 
 impl ClassicGroup {
-    /// Has members leave, and gives what became of each.
+    /// Removes members, and returns the result for each of them.
     pub(crate) fn leave(&mut self, env: &mut Env<'_>, members: &[Leaving]) -> Vec<Result<(), ResponseError>> {
         let results: Vec<_> = members.iter().map(|leaving| self.leave_one(env, leaving)).collect();
         if results.iter().any(Result::is_ok) && !self.is_empty() {
@@ -39,19 +39,19 @@ impl ClassicGroup {
         Ok(())
     }
 
-    /// Takes a member out that may wait for an answer.
+    /// Removes a member that may wait for a response.
     fn dismiss(&mut self, env: &mut Env<'_>, member_id: &str) {
         let Some(Member { joining, syncing, .. }) = self.remove(member_id) else { return };
         if let Some(waiter) = joining {
             env.refuse_join(waiter, "", ResponseError::UnknownMemberId);
         }
-        // Kafka leaves this request without an answer.
+        // Kafka does not respond to this request.
         if let Some(waiter) = syncing {
             env.refuse_sync(waiter, ResponseError::UnknownMemberId);
         }
     }
 
-    /// A member has not been heard of for its session's time.
+    /// Removes a member whose session has expired.
     pub(crate) fn session_timeout(&mut self, env: &mut Env<'_>, member_id: &str) {
         if self.pending_members.contains(member_id) {
             self.remove(member_id);

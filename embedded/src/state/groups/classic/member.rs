@@ -11,14 +11,14 @@ pub(crate) struct Member {
     pub(crate) client_host: String,
     pub(crate) rebalance_timeout: i32,
     pub(crate) session_timeout: i32,
-    /// The protocols that the member knows, the one that it likes best first, each with its subscription.
+    /// The supported protocols in the order of preference, each with its subscription.
     pub(crate) protocols: Vec<(String, Bytes)>,
     pub(crate) assignment: Bytes,
-    /// Its JoinGroup that waits for the others.
+    /// The JoinGroup that waits for other members.
     pub(crate) joining: Option<Waiter>,
-    /// Its SyncGroup that waits for the leader.
+    /// The SyncGroup that waits for the leader.
     pub(crate) syncing: Option<Waiter>,
-    /// It has not seen a whole rebalance yet.
+    /// Whether the member is still in its first rebalance.
     pub(crate) is_new: bool,
 }
 
@@ -31,7 +31,7 @@ impl Member {
         self.protocols.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Its subscription for a protocol.
+    /// Returns the subscription for a protocol.
     pub(crate) fn metadata(&self, protocol: &str) -> Bytes {
         self.protocols
             .iter()
@@ -40,7 +40,7 @@ impl Member {
             .unwrap_or_default()
     }
 
-    /// Whether it is known to be alive, though it sends no heartbeats: it waits for an answer.
+    /// Returns whether the member is alive without heartbeats, because it waits for a response.
     pub(super) fn waits(&self) -> bool {
         !self.is_new && (self.joining.is_some() || self.syncing.is_some())
     }

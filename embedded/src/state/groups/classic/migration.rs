@@ -1,4 +1,4 @@
-//! A classic group that becomes a consumer group, or was one.
+//! Migration between a classic group and a consumer group.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{CONSUMER, ClassicGroup, Member, State};
 use crate::state::groups::{Env, TimerKind};
 
 impl ClassicGroup {
-    /// Why it may not become a consumer group with its members, if it may not.
+    /// Returns the reason why the group cannot become a consumer group, if there is one.
     pub(crate) fn bars_upgrade(&self, env: &Env<'_>) -> Option<&'static str> {
         let policy = env.configs.broker("group.consumer.migration.policy");
         if !["upgrade", "bidirectional"].iter().any(|allowed| policy.eq_ignore_ascii_case(allowed)) {
@@ -23,7 +23,7 @@ impl ClassicGroup {
         }
     }
 
-    /// Has all who wait join again, in the group that takes the place of this one, and lets go of the timers.
+    /// Makes waiting members rejoin the group that replaces this one, and cancels the timers.
     pub(crate) fn dissolve(&mut self, env: &mut Env<'_>) {
         for (id, member) in &mut self.members {
             if let Some(waiter) = member.joining.take() {
@@ -40,7 +40,7 @@ impl ClassicGroup {
         env.cancel_timer(TimerKind::ClassicSync, "");
     }
 
-    /// A group of these members in a generation that goes on.
+    /// Creates a group with these members that continues a generation.
     pub(crate) fn stable(
         env: &mut Env<'_>,
         protocol_type: &str,

@@ -25,15 +25,15 @@ use super::{Committer, Env, TimerKind};
 use crate::clock::Time;
 use crate::wire;
 
-/// The protocol type of consumers. There are others, Kafka Connect's for one.
+/// The protocol type of consumers. Other clients, such as Kafka Connect, have other types.
 pub(crate) const CONSUMER: &str = "consumer";
 
-/// A classic group. Kafka's state Dead is that of a group that is not there.
+/// A classic group. A group in Kafka's state Dead does not exist here.
 #[derive(Debug)]
 pub(crate) struct ClassicGroup {
     state: State,
     previous_state: State,
-    /// Since when it is in its state.
+    /// When the group entered its state.
     since: Time,
     generation: i32,
     protocol_type: Option<String>,
@@ -41,15 +41,15 @@ pub(crate) struct ClassicGroup {
     protocol: Option<String>,
     leader: Option<String>,
     members: BTreeMap<String, Member>,
-    /// The ids of the static members, by their instance ids.
+    /// The ids of the static members, by instance id.
     static_members: HashMap<String, String>,
-    /// The ids that were given out and have not joined yet.
+    /// The member ids that were assigned but have not joined yet.
     pending_members: BTreeSet<String>,
-    /// The members of this generation that have not asked for their assignment yet.
+    /// The members of this generation that have not sent SyncGroup yet.
     pending_syncs: BTreeSet<String>,
-    /// The topics that the members of this generation subscribe to, if their subscriptions can be read.
+    /// The topics that the members of this generation subscribe to, if their subscriptions can be decoded.
     subscribed: Option<BTreeSet<String>>,
-    /// The wait for more members in the first rebalance.
+    /// The delay of the first rebalance, in which more members may join.
     initial_wait: Option<InitialWait>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum State {
 struct InitialWait {
     delay: i32,
     remaining: i32,
-    /// A member has come since the wait began.
+    /// Whether a member has joined since the delay started.
     new_member: bool,
 }
 
@@ -111,12 +111,12 @@ impl ClassicGroup {
         self.generation
     }
 
-    /// What kind of clients its members are: [`CONSUMER`] or another.
+    /// Returns the protocol type of its members: [`CONSUMER`] or another type.
     pub(crate) fn protocol_type(&self) -> Option<&str> {
         self.protocol_type.as_deref()
     }
 
-    /// The protocol of this generation: for consumers an assignor.
+    /// Returns the protocol of this generation. For consumers it is an assignor.
     pub(crate) fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
     }
@@ -125,7 +125,7 @@ impl ClassicGroup {
         self.leader.as_deref()
     }
 
-    /// The members by their ids.
+    /// Returns the members by id.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &Member)> {
         self.members.iter().map(|(id, member)| (id.as_str(), member))
     }
@@ -140,7 +140,7 @@ impl ClassicGroup {
         self.since = now;
     }
 
-    /// Whether there is such a member, by its id and by its instance id if it sends one.
+    /// Checks whether the member exists, by its member id and, if given, its instance id.
     fn check_member(&self, member_id: &str, instance_id: Option<&str>) -> Result<(), ResponseError> {
         if let Some(instance) = instance_id {
             match self.static_members.get(instance) {
@@ -152,7 +152,7 @@ impl ClassicGroup {
         if self.members.contains_key(member_id) { Ok(()) } else { Err(ResponseError::UnknownMemberId) }
     }
 
-    /// Whether these offsets may be committed.
+    /// Checks whether these offsets may be committed.
     pub(crate) fn check_commit(&self, by: &Committer<'_>, transactional: bool) -> Result<(), ResponseError> {
         if by.generation < 0 && self.is_empty() {
             return Ok(());
@@ -171,21 +171,21 @@ impl ClassicGroup {
         Ok(())
     }
 
-    /// A commit shows that the member is alive, as a heartbeat does.
+    /// Extends the session, because a commit shows that the member is alive.
     pub(crate) fn heard_by_commit(&self, env: &mut Env<'_>, member_id: &str) {
         if let State::Stable | State::PreparingRebalance = self.state {
             self.heard_of(env, member_id);
         }
     }
 
-    /// Waits for the next sign of life of a member.
+    /// Restarts the session timeout of a member.
     fn heard_of(&self, env: &mut Env<'_>, member_id: &str) {
         if let Some(member) = self.members.get(member_id) {
             env.set_timer(TimerKind::ClassicSession, member_id, member.session_timeout);
         }
     }
 
-    /// Answers a heartbeat.
+    /// Responds to a heartbeat.
     pub(crate) fn heartbeat(
         &self,
         env: &mut Env<'_>,
@@ -201,17 +201,17 @@ impl ClassicGroup {
         if self.state == State::PreparingRebalance { Err(ResponseError::RebalanceInProgress) } else { Ok(()) }
     }
 
-    /// Whether its offsets may be deleted.
+    /// Checks whether offsets of the group may be deleted.
     pub(crate) fn check_offset_delete(&self) -> Result<(), ResponseError> {
         if self.is_empty() || self.is_of_consumers() { Ok(()) } else { Err(ResponseError::NonEmptyGroup) }
     }
 
-    /// Whether its members read a topic. Where their subscriptions cannot be read, they may.
+    /// Returns whether members may read a topic. If their subscriptions cannot be decoded, they may.
     pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
         self.subscribed.as_ref().map_or_else(|| self.is_of_consumers(), |topics| topics.contains(topic))
     }
 
-    /// Since when an offset that was committed then is not used, if it is not.
+    /// Returns since when an offset with this commit time is unused, or `None` if it is in use.
     pub(crate) fn unused_since(&self, committed_at: Time) -> Option<Time> {
         match self.state {
             _ if self.protocol_type.is_none() => Some(committed_at),
@@ -221,7 +221,7 @@ impl ClassicGroup {
         }
     }
 
-    /// The topics that all members subscribe to together.
+    /// Returns the topics that the members subscribe to.
     fn subscriptions(&self) -> Option<BTreeSet<String>> {
         if !self.is_of_consumers() {
             return None;
@@ -238,7 +238,7 @@ impl ClassicGroup {
     }
 }
 
-/// A consumer's subscription, as far as its version 0 goes.
+/// Decodes version 0 of a consumer's subscription.
 fn subscription(metadata: &Bytes) -> Option<ConsumerProtocolSubscription> {
     let version = i16::from_be_bytes(*metadata.first_chunk::<2>()?);
     let body = metadata.slice(2..);

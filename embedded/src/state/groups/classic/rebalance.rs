@@ -1,4 +1,4 @@
-//! From one generation to the next: wait for the members, choose the leader and the protocol.
+//! Rebalances: wait for the members, then choose the leader and the protocol.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +14,7 @@ impl ClassicGroup {
         if self.state == State::PreparingRebalance { self.complete_if_joined(env) } else { self.prepare_rebalance(env) }
     }
 
-    /// Begins a rebalance: the members learn of it by their heartbeats, and join again.
+    /// Starts a rebalance. Heartbeats tell the members to rejoin.
     pub(in crate::state::groups) fn prepare_rebalance(&mut self, env: &mut Env<'_>) {
         if self.state == State::CompletingRebalance {
             self.cancel_syncs(env);
@@ -36,7 +36,7 @@ impl ClassicGroup {
         }
     }
 
-    /// Ends the wait once all members have joined. In the first rebalance it is waited for those whom nobody knows yet.
+    /// Completes the rebalance when all members have joined. The first rebalance waits for further members instead.
     pub(super) fn complete_if_joined(&mut self, env: &mut Env<'_>) {
         let waits = self.state == State::PreparingRebalance && self.previous_state != State::Empty;
         if waits && self.all_have_joined() {
@@ -44,14 +44,14 @@ impl ClassicGroup {
         }
     }
 
-    /// Ends the wait if it was only for somebody who is gone.
+    /// Completes the rebalance if it only waited for a member that has left.
     pub(super) fn complete_without(&mut self, env: &mut Env<'_>) {
         if self.state == State::PreparingRebalance && self.all_have_joined() {
             self.complete_join(env);
         }
     }
 
-    /// The time to join is over.
+    /// The rebalance timeout is over.
     pub(crate) fn join_timeout(&mut self, env: &mut Env<'_>) {
         if self.state != State::PreparingRebalance {
             return;
@@ -69,7 +69,7 @@ impl ClassicGroup {
         }
     }
 
-    /// The time to ask for assignments is over: who has not asked is not there.
+    /// The time to send SyncGroup is over. Members that have not sent it are removed.
     pub(crate) fn sync_timeout(&mut self, env: &mut Env<'_>) {
         let in_time = matches!(self.state, State::CompletingRebalance | State::Stable);
         if !in_time || self.pending_syncs.is_empty() {
@@ -90,7 +90,7 @@ impl ClassicGroup {
         self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default().max(0)
     }
 
-    /// Goes on to the next generation with those who have joined. Static members stay, as they may be starting again.
+    /// Starts the next generation with the members that have joined. Static members stay, because they may be restarting.
     fn complete_join(&mut self, env: &mut Env<'_>) {
         env.cancel_timer(TimerKind::ClassicJoin, "");
         self.initial_wait = None;
@@ -105,7 +105,7 @@ impl ClassicGroup {
             env.cancel_timer(TimerKind::ClassicSession, &member_id);
         }
         if !self.elect_leader() && !self.members.is_empty() {
-            // Nobody has joined, and all are static: they have another time.
+            // No member has joined and all are static, so wait for them again.
             return env.set_timer(TimerKind::ClassicJoin, "", self.rebalance_timeout());
         }
         self.begin_generation(env);
@@ -125,7 +125,7 @@ impl ClassicGroup {
         }
     }
 
-    /// Sees to it that the leader is one who has joined; whether there is such a one.
+    /// Makes a joined member the leader. Returns whether there is one.
     fn elect_leader(&mut self) -> bool {
         let has_joined = |id: &String| self.members.get(id).is_some_and(|member| member.joining.is_some());
         match &self.leader {
@@ -142,7 +142,7 @@ impl ClassicGroup {
     }
 
     fn begin_generation(&mut self, env: &Env<'_>) {
-        // The number begins again where Kafka's would turn negative.
+        // The number starts again at 0 where Kafka's would become negative.
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         self.protocol = self.select_protocol().map(str::to_owned);
         self.subscribed = self.subscriptions();
@@ -151,7 +151,7 @@ impl ClassicGroup {
         self.pending_syncs.clear();
     }
 
-    /// The protocols that all members know.
+    /// Returns the protocols that all members support.
     pub(super) fn common_protocols(&self) -> HashSet<&str> {
         let mut members = self.members.values().map(Member::protocol_names);
         let mut common: HashSet<&str> = members.next().into_iter().flatten().collect();
@@ -162,7 +162,7 @@ impl ClassicGroup {
         common
     }
 
-    /// The protocol that most members like best of those that all know.
+    /// Returns the protocol that most members prefer among the protocols that all members support.
     pub(super) fn select_protocol(&self) -> Option<&str> {
         let common = self.common_protocols();
         let favourite =
@@ -171,12 +171,12 @@ impl ClassicGroup {
         for name in self.members.values().filter_map(favourite) {
             *votes.entry(name).or_default() += 1;
         }
-        // Of those with as many votes the one counts that Kafka's map has first.
+        // If protocols have the same number of votes, the first one in Kafka's map wins.
         let by_rank = |(name, count): &(&str, usize)| (*count, Reverse(java_bucket(name, votes.len())));
         votes.iter().map(|(name, count)| (*name, *count)).max_by_key(by_rank).map(|(name, _)| name)
     }
 
-    /// Tells those who wait for their assignment that there will be none.
+    /// Refuses the waiting SyncGroup requests.
     fn cancel_syncs(&mut self, env: &mut Env<'_>) {
         let mut told = Vec::new();
         for (member_id, member) in &mut self.members {
@@ -189,7 +189,7 @@ impl ClassicGroup {
         told.iter().for_each(|member_id| self.heard_of(env, member_id));
     }
 
-    /// Takes a member out, and has another lead if it was the leader.
+    /// Removes a member. If it was the leader, another member becomes the leader.
     pub(super) fn remove(&mut self, member_id: &str) -> Option<Member> {
         let member = self.members.remove(member_id);
         if let Some(instance) = member.as_ref().and_then(|member| member.instance_id.as_ref()) {

@@ -1,4 +1,4 @@
-//! The answers to those who join and sync.
+//! The responses to JoinGroup and SyncGroup.
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -15,7 +15,7 @@ pub(super) fn text(text: &str) -> StrBytes {
 
 impl Env<'_> {
     pub(crate) fn answer_join(&mut self, waiter: Waiter, mut response: JoinGroupResponse) {
-        // Version 7 and later leave a name out that is none, as no earlier one can.
+        // Since version 7, a missing protocol is null. Earlier versions cannot represent that.
         response.protocol_name = response.protocol_name.filter(|name| !name.is_empty());
         if waiter.version < 7 {
             response.protocol_name.get_or_insert_default();
@@ -34,7 +34,7 @@ impl Env<'_> {
 }
 
 impl ClassicGroup {
-    /// The answer to a member that has joined. The leader gets all members, to assign the partitions to them.
+    /// Returns the response to a member that has joined. The leader gets all members, to assign the partitions.
     pub(super) fn joined(&self, member_id: &str, with_members: bool) -> JoinGroupResponse {
         let members = if with_members { self.joined_members() } else { Vec::new() };
         JoinGroupResponse::default()

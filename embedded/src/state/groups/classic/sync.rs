@@ -9,7 +9,7 @@ use super::{ClassicGroup, State};
 use crate::state::groups::env::Waiter;
 use crate::state::groups::{Env, TimerKind};
 
-/// A SyncGroup.
+/// A SyncGroup request.
 #[derive(Debug)]
 pub(crate) struct Sync {
     pub(crate) waiter: Waiter,
@@ -18,7 +18,7 @@ pub(crate) struct Sync {
     pub(crate) generation: i32,
     pub(crate) protocol_type: Option<String>,
     pub(crate) protocol: Option<String>,
-    /// What the leader gives to each member, by the member's id.
+    /// The assignments from the leader, by member id.
     pub(crate) assignments: HashMap<String, Bytes>,
 }
 
@@ -50,8 +50,8 @@ impl ClassicGroup {
         if sync.generation != self.generation {
             return Err(ResponseError::IllegalGeneration);
         }
-        let differs = |told: &Option<String>, known: Option<&str>| {
-            told.as_deref().is_some_and(|told| known.is_some_and(|known| known != told))
+        let differs = |sent: &Option<String>, known: Option<&str>| {
+            sent.as_deref().is_some_and(|sent| known.is_some_and(|known| known != sent))
         };
         if differs(&sync.protocol_type, self.protocol_type()) || differs(&sync.protocol, self.protocol()) {
             return Err(ResponseError::InconsistentGroupProtocol);
@@ -62,17 +62,17 @@ impl ClassicGroup {
         Ok(())
     }
 
-    /// Hands out the leader's assignments; who is not in them has nothing.
+    /// Sends the leader's assignments. A member that is not in them gets an empty assignment.
     fn assign(&mut self, env: &mut Env<'_>, assignments: &mut HashMap<String, Bytes>) {
-        let mut told = Vec::new();
+        let mut sent = Vec::new();
         for (member_id, member) in &mut self.members {
             member.assignment = assignments.remove(member_id).unwrap_or_default();
             if let Some(waiter) = member.syncing.take() {
-                told.push((member_id.clone(), waiter, member.assignment.clone()));
+                sent.push((member_id.clone(), waiter, member.assignment.clone()));
             }
         }
         self.transition(State::Stable, env.now);
-        for (member_id, waiter, assignment) in told {
+        for (member_id, waiter, assignment) in sent {
             env.outbox.reply(waiter.ticket, self.synced(assignment));
             self.heard_of(env, &member_id);
         }

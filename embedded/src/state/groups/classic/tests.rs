@@ -52,7 +52,7 @@ impl World {
         Waiter { ticket: Ticket { connection: 0, serial: self.requests }, version: VERSION }
     }
 
-    /// Has a member join, by an id that it was given if it has none; its id.
+    /// Makes a member join, first without an id if it has none yet. Returns its id.
     fn join(&mut self, member_id: &str, protocols: &[&str]) -> String {
         let waiter = self.waiter();
         let join = Join {

@@ -1,5 +1,5 @@
-//! Members of a consumer group that still speak the classic protocol. To them the group is one of their own kind, in which
-//! each rebalance is over as soon as they join: the broker has assigned already.
+//! Members of a consumer group that use the classic protocol. They see a classic group in which each rebalance completes when
+//! they join, because the broker has already assigned the partitions.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::state::groups::{Env, TimerKind};
 use crate::state::kafka_uuid;
 
 impl ConsumerGroup {
-    /// Has a member join. The group is a classic one from then on if that is given.
+    /// Adds a member. If a classic group is returned, it replaces this group.
     pub(crate) fn join_classic(&mut self, env: &mut Env<'_>, join: Join) -> Option<ClassicGroup> {
         let is_unknown = join.member_id.is_empty();
         let member_id = if is_unknown { kafka_uuid(Uuid::new_v4()) } else { join.member_id.clone() };
@@ -64,8 +64,8 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    /// Takes a member in, or over; its epoch, and the classic group that this group becomes if it was the last one of the
-    /// new protocol whose place is taken.
+    /// Adds or updates a member, and returns its epoch. If the member replaces the last member of the new protocol, also
+    /// returns the classic group that replaces this group.
     fn joined(
         &mut self,
         env: &mut Env<'_>,
@@ -120,7 +120,7 @@ impl ConsumerGroup {
         if differs(&sync.protocol_type, CONSUMER) || differs(&sync.protocol, protocol) {
             return Err(ResponseError::InconsistentGroupProtocol);
         }
-        // One that has to revoke has joined already, and goes on when it has revoked.
+        // A member that has to revoke has already joined, and continues after it has revoked.
         if self.epoch > member.epoch && member.state != MemberState::UnrevokedPartitions {
             env.set_timer_if_absent(TimerKind::ConsumerJoin, &member.id, member.rebalance_timeout_ms);
             return Err(ResponseError::RebalanceInProgress);
@@ -161,7 +161,7 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    /// Whether some of its partitions are still with others.
+    /// Returns whether other members still own some of its partitions.
     fn waits_for_others(&self, member: &Member) -> bool {
         let target = self.targets.get(&member.id);
         target.into_iter().flat_map(super::member::partitions).any(|(topic, index)| {
@@ -169,8 +169,8 @@ impl ConsumerGroup {
         })
     }
 
-    /// Has members leave, of either protocol, and gives what became of each. The group is a classic one from then on if that
-    /// is given.
+    /// Removes members of either protocol, and returns the result for each. If a classic group is returned, it replaces this
+    /// group.
     pub(crate) fn leave_classic(
         &mut self,
         env: &mut Env<'_>,
@@ -182,7 +182,7 @@ impl ConsumerGroup {
         (leaving.iter().map(|id| id.as_ref().map(drop).map_err(|error| *error)).collect(), classic)
     }
 
-    /// The id of a member that is to leave. An instance id is enough.
+    /// Returns the id of a member that leaves. The instance id alone is enough.
     fn leaving(&self, leaving: &Leaving) -> Result<&str, ResponseError> {
         let member = match leaving.instance_id.as_deref() {
             Some(instance) if leaving.member_id.is_empty() => self.static_member(instance),
@@ -195,7 +195,7 @@ impl ConsumerGroup {
         member.map(|member| member.id.as_str()).ok_or(ResponseError::UnknownMemberId)
     }
 
-    /// A member that speaks the classic protocol.
+    /// Returns a member that uses the classic protocol.
     fn classic_member(
         &self,
         member_id: &str,

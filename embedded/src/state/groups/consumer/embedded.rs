@@ -1,4 +1,4 @@
-//! What members of the classic protocol put into their requests: subscriptions and assignments, Kafka's "consumer protocol".
+//! The subscriptions and assignments in requests of the classic protocol, in the format of Kafka's "consumer protocol".
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use super::member::{Assignment, with};
 use crate::state::Topics;
 use crate::wire;
 
-/// The newest version that is known; one that is newer still is read as this one.
+/// The newest supported version. Newer versions are decoded as this version.
 const NEWEST: i16 = 3;
 
-/// A subscription, as far as the broker needs it.
+/// The parts of a subscription that the broker needs.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) topics: BTreeSet<String>,
@@ -34,13 +34,13 @@ impl Subscription {
     }
 }
 
-/// Why a group of classic members cannot become a consumer group: their subscriptions cannot be read.
+/// The reason why a classic group cannot become a consumer group if its subscriptions cannot be decoded.
 pub(super) const MALFORMED: &str = "the embedded consumer protocol is malformed";
-/// Likewise: a leader has sent a member more than its partitions, which a consumer group has no place for.
+/// The reason if a leader sent user data with an assignment, because a consumer group cannot store it.
 pub(super) const CUSTOM_ASSIGNOR: &str = "an unsupported custom assignor is in use. Please refer to the documentation or \
     switch to a default assignor before re-attempting the upgrade";
 
-/// The assignment that a leader has given to a member, or why a consumer group cannot go on with it.
+/// Decodes an assignment from a leader, or returns the reason why a consumer group cannot continue with it.
 pub(super) fn decode_assignment(bytes: &Bytes, topics: &Topics) -> Result<Assignment, &'static str> {
     if bytes.is_empty() {
         return Ok(Assignment::new());
@@ -53,7 +53,7 @@ pub(super) fn decode_assignment(bytes: &Bytes, topics: &Topics) -> Result<Assign
     Ok(by_id(assigned, topics))
 }
 
-/// An assignment in the version of a subscription.
+/// Encodes an assignment in the version of a subscription.
 pub(super) fn encode_assignment(assignment: &Assignment, subscription: &Bytes, topics: &Topics) -> Option<Bytes> {
     let version = version(subscription)?;
     let assigned = assignment.iter().filter_map(|(id, partitions)| {
@@ -76,7 +76,7 @@ fn decode<T: Decodable>(bytes: &Bytes) -> Option<T> {
     wire::decode(&bytes.slice(2.min(bytes.len())..), version(bytes)?).ok()
 }
 
-/// Without the topics that are not there.
+/// Topics that do not exist are left out.
 fn by_id<'a>(partitions: impl Iterator<Item = (&'a str, &'a [i32])>, topics: &Topics) -> Assignment {
     partitions
         .filter_map(|(name, indexes)| Some((topics.get(name)?.id, indexes)))

@@ -13,36 +13,36 @@ use crate::state::configs::Configs;
 use crate::state::groups::{Committer, Env, TimerKind};
 use crate::state::java_bucket;
 
-/// A group whose members ask the broker for their partitions by ConsumerGroupHeartbeat (KIP-848).
+/// A group whose members get their partitions with ConsumerGroupHeartbeat (KIP-848).
 #[derive(Debug, Clone)]
 pub(crate) struct ConsumerGroup {
     pub(crate) members: BTreeMap<String, Member>,
-    /// The ids of the static members by their instance ids.
+    /// The ids of the static members, by instance id.
     pub(super) static_members: BTreeMap<String, String>,
-    /// Grows with every change of what the members are to have.
+    /// The group epoch, which increases with every change that affects the target assignment.
     pub(crate) epoch: i32,
-    /// The epoch that the targets are for.
+    /// The epoch of the target assignment.
     pub(crate) assignment_epoch: i32,
     pub(super) targets: BTreeMap<String, Assignment>,
-    /// The partitions that members have, or have to give back.
+    /// The partitions that members own or still have to revoke.
     pub(super) held: HashSet<(Uuid, i32)>,
     /// The regular expressions of the members.
     pub(super) patterns: BTreeMap<String, Pattern>,
-    /// The topics that the members want and that there are, with their ids and sizes, as the epoch knows them.
+    /// The existing subscribed topics of this epoch, with their ids and numbers of partitions.
     pub(super) metadata: BTreeMap<String, (Uuid, i32)>,
-    /// The version of the cluster's topics that `metadata` was made from.
+    /// The version of the cluster's topics from which `metadata` was derived.
     pub(super) topics_version: u64,
-    /// That of the topics that the expressions were resolved to.
+    /// The version of the topics to which the expressions were resolved.
     pub(super) patterns_version: u64,
 }
 
-/// The settings of consumer groups.
+/// The configuration of consumer groups.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings<'a> {
     pub(crate) session_timeout_ms: i32,
     pub(crate) heartbeat_interval_ms: i32,
     pub(crate) max_size: usize,
-    /// The assignor of those who do not ask for one.
+    /// The assignor of members that do not choose one.
     pub(crate) default_assignor: &'a str,
 }
 
@@ -59,13 +59,13 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// The states of a group, by Kafka's names.
+/// The states of a group. The variants have Kafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GroupState {
     Empty,
-    /// The targets are not those of the group's epoch.
+    /// The target assignment is older than the group epoch.
     Assigning,
-    /// Not every member has what it is to have.
+    /// Some members do not have their target assignment yet.
     Reconciling,
     Stable,
 }
@@ -117,22 +117,22 @@ impl ConsumerGroup {
         self.members.get(self.static_members.get(instance_id)?)
     }
 
-    /// What a member is to have.
+    /// Returns the target assignment of a member.
     pub(crate) fn target(&self, member_id: &str) -> Option<&Assignment> {
         self.targets.get(member_id)
     }
 
-    /// The assignor that most members ask for.
+    /// Returns the assignor that most members choose.
     pub(crate) fn assignor<'a>(&'a self, default: &'a str) -> &'a str {
         most_wanted(self.members.values(), None).unwrap_or(default)
     }
 
-    /// Whether a member reads this topic.
+    /// Returns whether a member reads this topic.
     pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
         self.metadata.contains_key(topic)
     }
 
-    /// Whether these offsets may be committed.
+    /// Checks whether these offsets may be committed.
     pub(crate) fn check_commit(
         &self,
         by: &Committer<'_>,
@@ -142,7 +142,7 @@ impl ConsumerGroup {
         if by.generation < 0 && self.members.is_empty() {
             return Ok(());
         }
-        // A producer need not say for which member it commits.
+        // A producer may commit without naming a member.
         if transactional && by.generation == -1 && by.member_id.is_empty() && by.instance_id.is_none() {
             return Ok(());
         }
@@ -153,19 +153,19 @@ impl ConsumerGroup {
         check_epoch(member, by.generation)
     }
 
-    /// Whether committed offsets may be read.
+    /// Checks whether committed offsets may be read.
     pub(crate) fn check_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), ResponseError> {
         let member_id = match member_id {
             Some(member_id) => member_id,
             None if epoch < 0 => return Ok(()),
-            // Kafka fails where it looks for a member without an id.
+            // Kafka fails when it looks up a member without an id.
             None => return Err(ResponseError::UnknownServerError),
         };
         let member = self.members.get(member_id).ok_or(ResponseError::UnknownMemberId)?;
         check_epoch(member, epoch)
     }
 
-    /// Puts a member in the place of the one with its id.
+    /// Replaces the member with the same id.
     pub(super) fn put(&mut self, member: Member) {
         self.release(&member.id);
         self.held.extend(member.held());
@@ -175,7 +175,7 @@ impl ConsumerGroup {
         self.members.insert(member.id.clone(), member);
     }
 
-    /// Takes a member out, with its target and its timers; its partitions are free.
+    /// Removes a member with its target assignment and timers, and frees its partitions.
     pub(super) fn remove(&mut self, env: &mut Env<'_>, member_id: &str) -> Option<Member> {
         self.release(member_id);
         for kind in TimerKind::OF_CONSUMERS {
@@ -206,7 +206,7 @@ fn check_epoch(member: &Member, epoch: i32) -> Result<(), ResponseError> {
     }
 }
 
-/// The assignor that most of these members ask for, if any does.
+/// Returns the assignor that most of these members choose, if any member chooses one.
 pub(super) fn most_wanted<'a>(
     members: impl Iterator<Item = &'a Member>,
     changed: Option<&'a Member>,
@@ -215,7 +215,8 @@ pub(super) fn most_wanted<'a>(
     for assignor in members.filter_map(|member| member.server_assignor.as_deref()) {
         *votes.entry(assignor).or_default() += 1;
     }
-    // Of two with as many votes the one counts that Kafka's map has first: one that is new in it, and else by its hash.
+    // If assignors have the same number of votes, the first one in Kafka's map wins: a new entry, or otherwise the order of
+    // hashes.
     let new = changed.and_then(|member| member.server_assignor.as_deref());
     votes
         .into_iter()

@@ -10,19 +10,19 @@ use super::request::Heartbeat;
 use crate::state::groups::{Env, TimerKind};
 use crate::state::kafka_uuid;
 
-/// The answer to a heartbeat.
+/// The response to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Beat {
     pub(crate) member_id: String,
     pub(crate) epoch: i32,
-    /// 0 for a member that leaves.
+    /// The heartbeat interval, or 0 for a member that leaves.
     pub(crate) interval_ms: i32,
-    /// If the member does not know it yet, or says that it has forgotten it.
+    /// The assignment, if the member does not know it yet or asks for it again.
     pub(crate) assignment: Option<Assignment>,
 }
 
 impl ConsumerGroup {
-    /// A heartbeat of a member that stays, or joins with epoch 0.
+    /// Processes a heartbeat of a member that stays, or joins with epoch 0.
     pub(crate) fn heartbeat(&mut self, env: &mut Env<'_>, beat: &Heartbeat<'_>) -> Result<Beat, Refusal> {
         let settings = Settings::of(env.configs, env.id);
         self.check_room(settings.max_size, beat.member_id)?;
@@ -72,7 +72,7 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    /// The member as it was, new or not, and the id of the static member whose place it takes.
+    /// Returns the previous state of the member, and the id of the static member that it replaces.
     fn find(&self, id: &str, beat: &Heartbeat<'_>, member_id: &str) -> Result<(Member, Option<String>), Refusal> {
         let joins = beat.epoch == 0;
         let Some(instance_id) = beat.instance_id else {
@@ -104,7 +104,7 @@ impl ConsumerGroup {
         Ok((known.clone(), None))
     }
 
-    /// The id of the member that asks to leave.
+    /// Returns the id of the member that leaves.
     pub(crate) fn check_leave(&self, id: &str, beat: &Heartbeat<'_>) -> Result<&str, Refusal> {
         let member = match beat.instance_id {
             None => self.members.get(beat.member_id).ok_or_else(|| Refusal::unknown_member(beat.member_id, id)),
@@ -113,7 +113,7 @@ impl ConsumerGroup {
         member.map(|member| member.id.as_str())
     }
 
-    /// A static member leaves for a while: its partitions wait for it until its session is over.
+    /// Removes a static member temporarily. Its partitions stay assigned until its session expires.
     pub(crate) fn leave_for_a_while(&mut self, env: &mut Env<'_>, member_id: &str) {
         let Some(member) = self.members.get(member_id) else { return };
         let mut member = member.clone();
@@ -124,12 +124,12 @@ impl ConsumerGroup {
     }
 }
 
-/// The member that takes the place of a static one: the same with another id.
+/// Creates the replacement of a static member, which differs only in its id.
 pub(super) fn replacement(known: &Member, member_id: &str) -> Member {
     Member { id: member_id.to_owned(), epoch: 0, previous_epoch: 0, ..known.clone() }
 }
 
-/// The static member, if it is the one that asks.
+/// Returns the static member if the request comes from it.
 pub(super) fn check_instance<'a>(
     known: Option<&'a Member>,
     instance_id: &str,
@@ -146,12 +146,12 @@ pub(super) fn check_instance<'a>(
     Ok(known)
 }
 
-/// Whether a member is where the group thinks it is.
+/// Checks the member epoch of a heartbeat.
 fn check_epoch(member: &Member, epoch: i32, owned: Option<&Assignment>) -> Result<(), Refusal> {
     if epoch == member.epoch {
         return Ok(());
     }
-    // The answer with the new epoch may have been lost.
+    // The response with the new epoch may have been lost.
     let subset =
         owned.is_some_and(|owned| partitions(owned).all(|(topic, index)| contains(&member.assigned, topic, index)));
     if epoch < member.epoch && epoch == member.previous_epoch && subset {

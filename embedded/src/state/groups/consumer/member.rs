@@ -5,24 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use uuid::Uuid;
 
-/// Partitions by the id of their topic. No topic is there with no partitions.
+/// Partitions by topic id. A topic without partitions is not in the map.
 pub(crate) type Assignment = BTreeMap<Uuid, BTreeSet<i32>>;
 
-/// How far a member is on its way to its target.
+/// How far a member has come towards its target assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum MemberState {
-    /// It has what its epoch gives it.
+    /// The member has the assignment of its epoch.
     #[default]
     Stable,
-    /// It has to give partitions back.
+    /// The member has to revoke partitions.
     UnrevokedPartitions,
-    /// Some of its partitions are still with others.
+    /// Other members still own some of its partitions.
     UnreleasedPartitions,
 }
 
-/// The epoch that asks to leave.
+/// The member epoch of a member that leaves.
 pub(crate) const LEAVE: i32 = -1;
-/// The epoch by which a static member leaves for a while, and the epoch that it has meanwhile.
+/// The member epoch of a static member that leaves temporarily. The member keeps this epoch until it returns.
 pub(crate) const LEAVE_FOR_A_WHILE: i32 = -2;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) struct Member {
     pub(crate) client_host: String,
     pub(crate) rebalance_timeout_ms: i32,
     pub(crate) topics: BTreeSet<String>,
-    /// Empty for none.
+    /// The rack, or an empty string.
     pub(crate) regex: String,
     pub(crate) server_assignor: Option<String>,
     pub(crate) epoch: i32,
@@ -42,15 +42,15 @@ pub(crate) struct Member {
     pub(crate) state: MemberState,
     pub(crate) assigned: Assignment,
     pub(crate) pending_revocation: Assignment,
-    /// What it has sent in JoinGroup, if it speaks the classic protocol.
+    /// The JoinGroup data, if the member uses the classic protocol.
     pub(crate) classic: Option<ClassicMember>,
 }
 
-/// What a member that speaks the classic protocol has sent.
+/// The data that a member of the classic protocol has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClassicMember {
     pub(crate) session_timeout_ms: i32,
-    /// Its assignors by name, each with its subscription; the first is the one that it likes best.
+    /// The assignors in the order of preference, each with its subscription.
     pub(crate) protocols: Vec<(String, Bytes)>,
 }
 
@@ -75,20 +75,20 @@ impl Member {
         }
     }
 
-    /// Whether it has reached the target of this epoch.
+    /// Returns whether the member has the target assignment of this epoch.
     pub(crate) fn is_reconciled_to(&self, epoch: i32) -> bool {
         self.state == MemberState::Stable && self.epoch == epoch
     }
 
-    /// All partitions that nobody else may have: what it has, and what it has to give back.
+    /// Returns the partitions that no other member may own: assigned partitions, and partitions to revoke.
     pub(crate) fn held(&self) -> impl Iterator<Item = (Uuid, i32)> {
         partitions(&self.assigned).chain(partitions(&self.pending_revocation))
     }
 
-    /// Takes the next step to its target, if there is one.
+    /// Takes the next step towards the target assignment, if there is one.
     ///
-    /// `owned` is what the member says that it has; it says nothing while nothing has changed. `is_free` tells whether
-    /// nobody holds a partition.
+    /// `owned` contains the partitions that the member reports. It is `None` if nothing has changed. `is_free` returns whether
+    /// no member owns a partition.
     pub(crate) fn reconcile(
         &mut self,
         target_epoch: i32,
@@ -99,7 +99,7 @@ impl Member {
         let epoch = match self.state {
             MemberState::Stable if self.epoch == target_epoch => return,
             MemberState::UnrevokedPartitions if owns_any(owned, &self.pending_revocation) => return,
-            // It has given back what that epoch asked for, whatever the next one asks.
+            // The member has revoked the partitions of its epoch, even if the next epoch revokes more.
             MemberState::UnrevokedPartitions => self.epoch + 1,
             MemberState::Stable | MemberState::UnreleasedPartitions => self.epoch,
         };
@@ -129,14 +129,14 @@ impl Member {
     }
 }
 
-/// Whether a member still has some of these partitions. One that does not say what it has may have them.
+/// Returns whether a member still owns some of these partitions. If it does not report its partitions, it may own them.
 fn owns_any(owned: Option<&Assignment>, partitions: &Assignment) -> bool {
     owned.is_none_or(|owned| {
         owned.iter().any(|(topic, owned)| partitions.get(topic).is_some_and(|asked| !owned.is_disjoint(asked)))
     })
 }
 
-/// The partitions of an assignment, one by one.
+/// Returns the partitions of an assignment one by one.
 pub(crate) fn partitions(assignment: &Assignment) -> impl Iterator<Item = (Uuid, i32)> {
     assignment.iter().flat_map(|(topic, partitions)| partitions.iter().map(|partition| (*topic, *partition)))
 }

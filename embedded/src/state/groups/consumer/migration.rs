@@ -1,4 +1,4 @@
-//! From one protocol to the other with the members that there are.
+//! Migration of a group with its members from one protocol to the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use crate::state::groups::classic::{self, CONSUMER, ClassicGroup};
 use crate::state::groups::{Env, TimerKind};
 
 impl ConsumerGroup {
-    /// A classic group as a consumer group. Its members have what they have, and go on with their protocol. Else why
-    /// they cannot.
+    /// Converts a classic group to a consumer group. The members keep their partitions and their protocol. If that is not
+    /// possible, returns the reason.
     pub(crate) fn from_classic(env: &Env<'_>, classic: &ClassicGroup) -> Result<Self, &'static str> {
         let mut group = Self { epoch: classic.generation(), assignment_epoch: classic.generation(), ..Self::new() };
         for (id, member) in classic.members() {
@@ -40,7 +40,7 @@ impl ConsumerGroup {
         Ok(group)
     }
 
-    /// Waits for a sign of life of each member that speaks the classic protocol.
+    /// Starts the session timeouts of the members that use the classic protocol.
     pub(crate) fn watch_classic_members(&self, env: &mut Env<'_>) {
         for (id, member) in &self.members {
             if let Some(classic) = &member.classic {
@@ -49,12 +49,12 @@ impl ConsumerGroup {
         }
     }
 
-    /// Whether these are the members of the new protocol, and no others.
+    /// Returns whether these are all members of the new protocol, and only those.
     pub(super) fn are_last_of_their_kind(&self, member_ids: &BTreeSet<&str>) -> bool {
         self.members.iter().all(|(id, member)| member.classic.is_some() != member_ids.contains(&**id))
     }
 
-    /// The group as a classic one, without these members; `None` if that is not allowed.
+    /// Returns the group as a classic group without these members, or `None` if that is not allowed.
     pub(super) fn to_classic(&self, env: &mut Env<'_>, without: &BTreeSet<&str>) -> Option<ClassicGroup> {
         let policy = env.configs.broker("group.consumer.migration.policy");
         let members = || self.members.iter().filter(|(id, _)| !without.contains(&***id));

@@ -1,4 +1,4 @@
-//! Consumer groups (KIP-848): the broker says who reads what, and moves partitions one by one.
+//! Consumer groups (KIP-848): the broker assigns the partitions, and moves them one by one.
 
 mod assignors;
 mod classic;

@@ -1,4 +1,4 @@
-//! Subscriptions by a regular expression, which the broker resolves.
+//! Regular expressions in subscriptions, which the broker resolves.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ impl Pattern {
         Ok(Self { regex, topics: BTreeSet::new() })
     }
 
-    /// Takes the visible topics whose whole names match; whether they are others than before.
+    /// Resolves the expression to the visible topics whose whole names match. Returns whether they have changed.
     pub(super) fn resolve(&mut self, topics: &Topics, is_visible: impl Fn(&str) -> bool) -> bool {
         let matching = topics.iter().filter(|topic| self.regex.is_match(&topic.name) && is_visible(&topic.name));
         let topics = matching.map(|topic| topic.name.clone()).collect();

@@ -1,8 +1,8 @@
-//! Why a request is refused, in Kafka's words.
+//! The errors of consumer groups, with Kafka's messages.
 
 use kafka_protocol::ResponseError;
 
-/// An error with the message that goes to the client.
+/// An error with its message for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) error: ResponseError,

@@ -1,4 +1,4 @@
-//! A heartbeat as a member sends it, and what is wrong with it whatever the group is.
+//! A heartbeat request, and the checks that do not depend on the group.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::member::{Assignment, LEAVE, LEAVE_FOR_A_WHILE};
 use super::refusal::Refusal;
 use crate::state::acls::Who;
 
-/// A heartbeat. What is `None` has not changed since the member sent it.
+/// A heartbeat. A field is `None` if it has not changed since the member last sent it.
 #[derive(Debug, Clone)]
 pub(crate) struct Heartbeat<'a> {
     pub(crate) version: i16,
@@ -18,7 +18,7 @@ pub(crate) struct Heartbeat<'a> {
     pub(crate) epoch: i32,
     pub(crate) instance_id: Option<&'a str>,
     pub(crate) rack_id: Option<&'a str>,
-    /// -1 if it has not changed.
+    /// The rebalance timeout, or -1 if it has not changed.
     pub(crate) rebalance_timeout_ms: i32,
     pub(crate) topics: Option<BTreeSet<String>>,
     pub(crate) regex: Option<&'a str>,
@@ -26,7 +26,7 @@ pub(crate) struct Heartbeat<'a> {
     pub(crate) owned: Option<Assignment>,
     pub(crate) client_id: &'a str,
     pub(crate) client_host: &'a str,
-    /// Who asks. An expression matches only topics that the client may see.
+    /// The principal of the client. An expression matches only topics that the client may see.
     pub(crate) who: Who<'a>,
 }
 
@@ -35,14 +35,14 @@ impl Heartbeat<'_> {
         matches!(self.epoch, LEAVE | LEAVE_FOR_A_WHILE)
     }
 
-    /// Whether the member sends everything, as it does when it joins and after an error.
+    /// Returns whether the member sends all fields, as it does when it joins and after an error.
     pub(super) fn is_full(&self) -> bool {
         self.epoch == 0 || (self.rebalance_timeout_ms != -1 && self.topics.is_some() && self.owned.is_some())
     }
 
-    /// The errors of the request itself, in Kafka's order.
+    /// Checks the fields of the request, in Kafka's order.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        // Since version 1 the member makes its own id.
+        // Since version 1, the member creates its own id.
         if (self.version >= 1 || self.epoch > 0 || self.epoch == LEAVE) && is_blank(self.member_id) {
             return Err(Refusal::invalid("MemberId can't be empty."));
         }
@@ -88,7 +88,7 @@ impl Heartbeat<'_> {
     }
 }
 
-/// Java's `trim().isEmpty()`.
+/// Equals Java's `trim().isEmpty()`.
 fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c <= ' ')
 }

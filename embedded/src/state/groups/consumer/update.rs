@@ -1,4 +1,4 @@
-//! What a change of a member or of its topics means for the group: a new epoch, new targets, the member's next step.
+//! The consequences of a change of a member or its topics: a new epoch, new targets and the next step of the member.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,9 @@ use crate::state::acls::{Operation, ResourceType, Who};
 use crate::state::groups::{ClassicGroup, Env, TimerKind};
 
 impl ConsumerGroup {
-    /// Puts a member that is new, has changed or has only been heard of. Nothing is changed if it is refused.
+    /// Updates a member that is new, has changed or has sent a heartbeat. If the update is refused, nothing changes.
     ///
-    /// `old` is the member as it was, and `replaced` the id of the static member whose place it takes.
+    /// `old` is the previous state of the member, and `replaced` is the id of the static member that it replaces.
     pub(super) fn update(
         &mut self,
         env: &mut Env<'_>,
@@ -30,7 +30,7 @@ impl ConsumerGroup {
             Some(who) => self.resolve(&member.regex, env, who)?,
             None => false,
         };
-        // A new group leaves epoch 0. That an expression is taken back is no change by itself, as in Kafka.
+        // A new group leaves epoch 0. Withdrawing an expression is not a change by itself, as in Kafka.
         let other_regex = old.regex != member.regex && !member.regex.is_empty();
         let changed = self.epoch == 0 || old.topics != member.topics || other_regex;
         if let Some(replaced) = replaced.filter(|replaced| *replaced != member.id) {
@@ -42,7 +42,7 @@ impl ConsumerGroup {
         let known = self.members.insert(member.id.clone(), member.clone());
         let is_fresh = self.refresh(changed, resolved, env.topics);
         if self.epoch > self.assignment_epoch {
-            // Where nothing has changed with this heartbeat, Kafka goes by what the members asked for before it.
+            // If this heartbeat changes nothing, Kafka uses the earlier choice of the members.
             let others = self.members.values().filter(|other| is_fresh || other.id != member.id);
             let is_homogeneous = ask_for_the_same(others.chain(known.as_ref().filter(|_| !is_fresh)));
             let assignor = Settings::of(env.configs, env.id).default_assignor;
@@ -66,8 +66,8 @@ impl ConsumerGroup {
         Ok(&self.members[&id])
     }
 
-    /// Resolves the expressions if there is a new one, or there are other topics; whether one stands for other topics now. As
-    /// in Kafka, all of them stand for what the client that asks may see.
+    /// Resolves the expressions if there is a new expression or the topics have changed. Returns whether the result has
+    /// changed. As in Kafka, all expressions match only the topics that the requesting client may see.
     fn resolve(&mut self, regex: &str, env: &Env<'_>, who: Who<'_>) -> Result<bool, Refusal> {
         let is_new = !regex.is_empty() && !self.patterns.contains_key(regex);
         if is_new {
@@ -83,8 +83,7 @@ impl ConsumerGroup {
         Ok(changed)
     }
 
-    /// Goes to the next epoch if the members' topics have changed, or are others than the group knows. Whether it had to look
-    /// at them.
+    /// Increases the group epoch if the members' topics have changed. Returns whether it had to check the topics.
     fn refresh(&mut self, changed: bool, resolved: bool, topics: &Topics) -> bool {
         if !changed && !resolved && self.topics_version == topics.version() {
             return false;
@@ -100,7 +99,7 @@ impl ConsumerGroup {
         true
     }
 
-    /// The members' topics that there are.
+    /// Returns the existing topics of the members.
     pub(super) fn known_topics(&self, topics: &Topics) -> BTreeMap<String, (Uuid, i32)> {
         let named = self.members.values().flat_map(|member| &member.topics);
         let matching = self.patterns.values().flat_map(|pattern| &pattern.topics);
@@ -111,7 +110,7 @@ impl ConsumerGroup {
             .collect()
     }
 
-    /// Has an assignor say what each member is to have, after a change of this one.
+    /// Computes the target assignment after a change of this member.
     fn assign(&mut self, changed: &Member, is_new: bool, is_homogeneous: bool, default_assignor: &str) {
         let none = Assignment::new();
         let others = self.members.values().filter(|member| !is_new || member.id != changed.id);
@@ -133,8 +132,8 @@ impl ConsumerGroup {
         self.assignment_epoch = self.epoch;
     }
 
-    /// Takes members out for good: the others are to have their partitions. If these were the last ones of the new protocol,
-    /// the group is the classic one that is given from then on.
+    /// Removes members, and frees their partitions for the others. If they are the last members of the new protocol, returns
+    /// the classic group that replaces this group.
     pub(crate) fn fence(&mut self, env: &mut Env<'_>, member_ids: &BTreeSet<&str>) -> Option<ClassicGroup> {
         if self.members.len() > member_ids.len() && self.are_last_of_their_kind(member_ids) {
             let classic = self.to_classic(env, member_ids);
@@ -151,7 +150,7 @@ impl ConsumerGroup {
     }
 }
 
-/// Whether these members subscribe to the same, topics that are not there too.
+/// Returns whether these members have the same subscriptions, including missing topics.
 fn ask_for_the_same<'a>(mut members: impl Iterator<Item = &'a Member>) -> bool {
     let Some(first) = members.next() else { return true };
     members.all(|member| (&member.topics, &member.regex) == (&first.topics, &first.regex))

@@ -1,4 +1,4 @@
-//! `uniform` where members have different topics: as balanced as their topics allow, then sticky.
+//! The `uniform` assignor if members have different topics: as balanced as their topics allow, then sticky.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::Spec;
 use crate::state::groups::consumer::member::{Assignment, partitions};
 
-/// How often all topics are gone over at most: each time about halves what is out of balance.
+/// The maximum number of rounds over all topics. Each round roughly halves the imbalance.
 const ROUNDS: usize = 16;
 
-/// The assignment of each member, in the order of the members.
+/// Returns the assignment of each member, in the order of the members.
 pub(super) fn assign(spec: &Spec<'_>) -> Vec<Assignment> {
     let mut builder = Builder::new(spec);
     builder.keep(spec);
@@ -27,13 +27,13 @@ pub(super) fn assign(spec: &Spec<'_>) -> Vec<Assignment> {
     assignments
 }
 
-/// An assignment in the making. Members are known by their index.
+/// An assignment under construction. Members are identified by their index.
 struct Builder {
-    /// Those that want a topic, in ascending order.
+    /// The subscribers of each topic, in ascending order.
     subscribers: BTreeMap<Uuid, Vec<usize>>,
-    /// Who has each partition of a topic.
+    /// The owner of each partition of a topic.
     owners: BTreeMap<Uuid, Vec<Option<usize>>>,
-    /// How many partitions each member has.
+    /// The number of partitions of each member.
     sizes: Vec<usize>,
 }
 
@@ -50,7 +50,7 @@ impl Builder {
         Self { subscribers, owners, sizes: vec![0; spec.members.len()] }
     }
 
-    /// Leaves to each member what it had of the topics that it still wants.
+    /// Keeps the previous partitions of each member whose topics it still subscribes to.
     fn keep(&mut self, spec: &Spec<'_>) {
         for (n, member) in spec.members.iter().enumerate() {
             for (topic, index) in partitions(member.before).filter(|(topic, _)| member.topics.contains(topic)) {
@@ -63,7 +63,7 @@ impl Builder {
         }
     }
 
-    /// The topics with the most partitions for each subscriber first, then those with the fewest subscribers.
+    /// Sorts the topics: the most partitions per subscriber first, then the fewest subscribers.
     fn sorted(&self, topics: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
         let mut topics: Vec<Uuid> = topics.collect();
         // Kafka compares ids as pairs of signed numbers.
@@ -86,7 +86,7 @@ impl Builder {
         self.sizes[to] += 1;
     }
 
-    /// Gives what nobody has to the subscribers that have least.
+    /// Assigns the free partitions to the subscribers with the fewest partitions.
     fn assign_rest(&mut self) {
         let unassigned = |owners: &Vec<Option<usize>>| owners.contains(&None);
         let topics = self.owners.iter().filter(|(_, owners)| unassigned(owners)).map(|(topic, _)| *topic);
@@ -101,7 +101,7 @@ impl Builder {
         }
     }
 
-    /// Moves partitions until no move makes it better, topic by topic, as long as one round over all topics moves any.
+    /// Moves partitions topic by topic, until a round over all topics moves none.
     fn balance(&mut self) {
         let shared = self.subscribers.iter().filter(|(_, members)| members.len() >= 2).map(|(topic, _)| *topic);
         let topics = self.sorted(shared);
@@ -118,13 +118,14 @@ impl Builder {
         }
     }
 
-    /// Moves partitions of a topic from those that have most to those that have least; whether any was moved.
+    /// Moves partitions of a topic from the members with the most to the members with the fewest. Returns whether any was
+    /// moved.
     fn balance_topic(&mut self, topic: Uuid) -> bool {
         let mut scales = Scales::new(&self.subscribers[&topic], &self.sizes);
         if scales.imbalance(&self.sizes) <= 1 {
             return false;
         }
-        // The partitions of each owner, of which the last one goes first.
+        // The partitions of each owner. The last partition moves first.
         let mut owned: HashMap<usize, Vec<usize>> = HashMap::new();
         for (index, owner) in self.owners[&topic].iter().enumerate() {
             if let Some(owner) = owner {
@@ -152,20 +153,20 @@ impl Builder {
     }
 }
 
-/// The members that have least and those that have most, as partitions go from these to those.
+/// The members with the fewest and the members with the most partitions. Partitions move from the latter to the former.
 ///
-/// Both are ranges of the members in the order of their sizes, and each begins with members of one size. When each member of
-/// a range has got or lost one, the size changes by one, and the range grows by the members that have this size already.
+/// Both are ranges of the members sorted by size, and each starts with members of one size. When each member of a range has
+/// gained or lost one partition, the size changes by one, and the range grows by the members that already have this size.
 struct Scales {
     members: Vec<usize>,
     least_end: usize,
     least_size: i64,
     next_least: usize,
     most_start: usize,
-    /// Those that have nothing to give are moved behind it.
+    /// Members without partitions to give are moved after it.
     most_end: usize,
     most_size: i64,
-    /// Counts down, to -1.
+    /// Counts down to -1.
     next_most: i64,
 }
 
@@ -199,7 +200,7 @@ impl Scales {
         self.most_size - self.least_size <= 1
     }
 
-    /// The member that gets the next partition.
+    /// Returns the member that gets the next partition.
     fn next_least(&mut self, sizes: &[usize]) -> usize {
         if self.next_least >= self.least_end {
             self.least_size += 1;
@@ -212,7 +213,7 @@ impl Scales {
         self.members[self.next_least - 1]
     }
 
-    /// The member that loses the next partition, if there is one that has any.
+    /// Returns the member that loses the next partition, if a member has any.
     fn next_most(&mut self, sizes: &[usize]) -> Option<usize> {
         if self.next_most < self.most_start as i64 {
             if self.most_end <= self.most_start && self.most_start > 0 {
@@ -230,7 +231,7 @@ impl Scales {
         Some(member)
     }
 
-    /// Takes the member that was the last answer of [`next_most`](Self::next_most) out of the range.
+    /// Removes the member that [`next_most`](Self::next_most) returned last from the range.
     fn exclude_most(&mut self) {
         self.members.swap((self.next_most + 1) as usize, self.most_end - 1);
         self.most_end -= 1;

@@ -1,4 +1,4 @@
-//! The assignors of the broker: who is to have which partitions.
+//! The server-side assignors.
 
 mod mixed;
 mod range;
@@ -11,32 +11,32 @@ use uuid::Uuid;
 use super::member::Assignment;
 use crate::state::{java_bucket, java_place, java_uuid_hash};
 
-/// The assignors by name; the first is the default.
+/// The assignors by name. The first is the default.
 pub(crate) const ASSIGNORS: [&str; 2] = ["uniform", "range"];
 
-/// What an assignor knows of a member.
+/// The input of an assignor about a member.
 #[derive(Debug)]
 pub(crate) struct MemberSpec<'a> {
     pub(crate) id: &'a str,
     pub(crate) instance_id: Option<&'a str>,
-    /// Those of its topics that there are.
+    /// The existing topics that the member subscribes to.
     pub(crate) topics: BTreeSet<Uuid>,
-    /// What it was to have before.
+    /// The previous target assignment.
     pub(crate) before: &'a Assignment,
 }
 
-/// What an assignor knows of a group.
+/// The input of an assignor about a group.
 #[derive(Debug)]
 pub(crate) struct Spec<'a> {
-    /// In the order in which Kafka would put them into a map: who is new comes last.
+    /// The members in the order in which Kafka would put them into a map. New members come last.
     pub(crate) members: Vec<MemberSpec<'a>>,
-    /// How many partitions each topic has.
+    /// The number of partitions of each topic.
     pub(crate) partitions: BTreeMap<Uuid, i32>,
-    /// Whether it is known that all members ask for the same: then it goes by the topics of one of them.
+    /// Whether all members are known to have the same subscription. If so, the assignor uses the topics of one member.
     pub(crate) is_homogeneous: bool,
 }
 
-/// Topics in the order of a map of Kafka's, which goes by their random ids.
+/// Topics in the order of Kafka's map, which depends on their random ids.
 fn in_map_order<'a>(topics: impl Iterator<Item = &'a Uuid>) -> Vec<Uuid> {
     let mut topics: Vec<Uuid> = topics.copied().collect();
     let size = topics.len();
@@ -44,12 +44,12 @@ fn in_map_order<'a>(topics: impl Iterator<Item = &'a Uuid>) -> Vec<Uuid> {
     topics
 }
 
-/// The assignment of each member by its id.
+/// Returns the assignment of each member, by member id.
 pub(crate) fn assign(assignor: &str, mut spec: Spec<'_>) -> HashMap<String, Assignment> {
     if spec.members.is_empty() {
         return HashMap::new();
     }
-    // Who gets one more than another depends on the order in which Kafka's map has them.
+    // The order of the members in Kafka's map determines which members get one partition more.
     let size = spec.members.len();
     spec.members.sort_by_key(|member| java_bucket(member.id, size));
     let assignments = match assignor {
@@ -68,12 +68,12 @@ pub(super) mod tests {
         Uuid::from_u128(n)
     }
 
-    /// An assignment of topics by number.
+    /// Creates an assignment of topics by number.
     pub(crate) fn assignment(topics: &[(u128, &[i32])]) -> Assignment {
         topics.iter().map(|(n, partitions)| (topic(*n), partitions.iter().copied().collect())).collect()
     }
 
-    /// Assigns the partitions of topics by number to members with their topics and what they had before.
+    /// Assigns the partitions of topics by number. The members have their topics and previous assignments.
     pub(crate) fn run(
         assignor: &str,
         topics: &[(u128, i32)],

@@ -1,4 +1,5 @@
-//! `range`: of each topic a run of partitions to each member, the same of all topics that have as many partitions.
+//! The `range` assignor: each member gets consecutive partitions of each topic. For topics with the same number of partitions,
+//! it gets the same partitions of each.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +8,16 @@ use uuid::Uuid;
 use super::Spec;
 use crate::state::groups::consumer::member::Assignment;
 
-/// What is left of a topic.
+/// The unassigned rest of a topic.
 struct Left {
     next: i32,
     quota: i32,
     extra: i32,
 }
 
-/// The assignment of each member, in the order of the members.
+/// Returns the assignment of each member, in the order of the members.
 pub(super) fn assign(spec: &Spec<'_>) -> Vec<Assignment> {
-    // Static members come first, by their names, so that a restart changes nothing.
+    // Static members come first, sorted by instance id, so that a restart changes nothing.
     let mut order: Vec<usize> = (0..spec.members.len()).collect();
     order.sort_by_key(|n| {
         let member = &spec.members[*n];

@@ -1,4 +1,4 @@
-//! `uniform` where all members have the same topics: balanced, then sticky.
+//! The `uniform` assignor if all members have the same topics: balanced, then sticky.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Spec, in_map_order};
 use crate::state::groups::consumer::member::{Assignment, partitions, with};
 
-/// The assignment of each member, in the order of the members.
+/// Returns the assignment of each member, in the order of the members.
 pub(super) fn assign(spec: &Spec<'_>) -> Vec<Assignment> {
     let topics = &spec.members[0].topics;
     if topics.is_empty() {
@@ -21,7 +21,7 @@ pub(super) fn assign(spec: &Spec<'_>) -> Vec<Assignment> {
 
     let total: usize = topics.iter().map(|topic| count(topic).max(0) as usize).sum();
     let quota = total / spec.members.len();
-    // So many members have one more: first those that have more already, then the last ones.
+    // The remainder of the members get one partition more: first the members that already have more, then the last members.
     let mut extra = total % spec.members.len();
     let mut unfilled = Vec::with_capacity(spec.members.len());
     let mut assignments = Vec::with_capacity(spec.members.len());
