@@ -33,7 +33,7 @@ use crate::sync::wait;
 /// let consumer = kafka.consumer("events")?;
 /// kafka.send("events", "key", "another").await?;
 /// assert_eq!(consumer.recv().await?.text(), "another"); // other tasks run meanwhile
-/// # rstest_kafka::Result::Ok(())
+/// # Ok::<_, rstest_kafka::Error>(())
 /// # }).unwrap();
 /// ```
 pub trait Mode: sealed::Finish {
