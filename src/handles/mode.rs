@@ -30,9 +30,9 @@ use crate::sync::wait;
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 /// # runtime.block_on(async {
 /// let kafka = kafka.nonblocking();
-/// let consumer = kafka.consumer("events")?;
-/// kafka.send("events", "key", "another").await?;
-/// assert_eq!(consumer.recv().await?.text(), "another"); // other tasks run meanwhile
+/// let consumer = kafka.consumer("audit")?;
+/// kafka.send("audit", "key", "value").await?;
+/// assert_eq!(consumer.recv().await?.text(), "value"); // other tasks run meanwhile
 /// # Ok::<_, rstest_kafka::Error>(())
 /// # }).unwrap();
 /// ```
