@@ -1,4 +1,4 @@
-//! The fixtures; the only file that names rstest.
+//! The fixtures. No other file uses rstest.
 
 use rstest::fixture;
 
@@ -6,7 +6,7 @@ use crate::handles::{Consumers, Kafka, TopicNames};
 use crate::harness::Harness;
 use crate::model::error::OrRaise;
 
-/// A test's Kafka, from the harness that the environment configures.
+/// Returns the test's `Kafka`, from the harness that the environment configures.
 ///
 /// ```no_run
 /// use rstest::rstest;
@@ -20,28 +20,30 @@ use crate::model::error::OrRaise;
 /// }
 /// ```
 ///
-/// For another harness write a fixture of the same name that returns [`Harness::lease`].
+/// To use a different harness, write a fixture of the same name that returns [`Harness::lease`].
 ///
 /// # Panics
-/// As [`Harness::lease`].
+/// Panics if a setting is invalid or the broker does not respond.
 #[fixture]
 pub fn kafka() -> Kafka {
     Harness::from_environment().try_lease().or_raise()
 }
 
-/// A test's topic names, of the same lease as its `kafka` and `consumers`: for a service that makes its topics itself.
+/// Returns the test's topic names, for a service that creates its topics itself. They belong to the same lease as `kafka` and
+/// `consumers`.
 ///
 /// # Panics
-/// As [`Harness::lease`].
+/// Panics if a setting is invalid or the broker does not respond.
 #[fixture]
 pub fn topic_names() -> TopicNames {
     Harness::from_environment().try_lease().or_raise().topic_names()
 }
 
-/// A test's consumers, of the same lease as its `kafka` and `topic_names`: for a test that sends with clients of its own.
+/// Returns the test's consumers, for a test that sends with its own clients. They belong to the same lease as `kafka` and
+/// `topic_names`.
 ///
 /// # Panics
-/// As [`Harness::lease`].
+/// Panics if a setting is invalid or the broker does not respond.
 #[fixture]
 pub fn consumers() -> Consumers {
     Harness::from_environment().try_lease().or_raise().consumers()

@@ -25,7 +25,7 @@ impl<M: Mode> Consumers<M> {
     /// [`Kafka::consumer`](crate::Kafka::consumer).
     ///
     /// # Errors
-    /// The same as for [`Kafka::consumer`](crate::Kafka::consumer).
+    /// Fails with the same errors as [`Kafka::consumer`](crate::Kafka::consumer).
     #[track_caller]
     pub fn consumer(&self, topic: impl Into<TopicRef>) -> M::Setup<PooledConsumer<M>> {
         M::set_up(PooledConsumer::take(self.lease.clone(), topic.into()))

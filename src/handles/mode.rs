@@ -1,4 +1,4 @@
-//! How a test's calls report errors, and whether they block: chosen once, on the `Kafka`, or for one call.
+//! How a test's calls report errors, and whether they block. The mode is chosen once on the `Kafka`, or for one call.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -37,11 +37,11 @@ use crate::sync::wait;
 /// # }).unwrap();
 /// ```
 pub trait Mode: sealed::Finish {
-    /// What a call returns that sets something up, such as [`Kafka::topic`](crate::Kafka::topic). It blocks in every mode.
+    /// The return type of a call that sets something up, such as [`Kafka::topic`](crate::Kafka::topic). It blocks in every mode.
     type Setup<T>;
-    /// What a call returns that waits, such as [`PooledConsumer::recv`](crate::PooledConsumer::recv).
+    /// The return type of a call that waits, such as [`PooledConsumer::recv`](crate::PooledConsumer::recv).
     type Wait<'a, T: 'a>;
-    /// The mode of a call with a deadline of its own, which never panics.
+    /// The mode of a call with its own deadline. It never panics.
     type Fallible: Mode;
 }
 
@@ -55,15 +55,15 @@ pub struct Checked;
 
 /// A call that waits returns a future of a [`Result`], which works on any runtime and can be cancelled.
 ///
-/// librdkafka can only answer some questions with a blocking call, for example for end offsets. Such a call is made on a thread of
-/// its own.
+/// Some requests are blocking calls in librdkafka, for example the request for end offsets. Such a call runs on a separate
+/// thread.
 #[derive(Debug, Clone, Copy)]
 pub struct Nonblocking;
 
 pub(crate) mod sealed {
     use super::*;
 
-    /// How a mode finishes a call; nobody else can implement it.
+    /// How a mode finishes a call. Only this crate can implement it.
     pub trait Finish: wait::Blocks + Copy + Send + Sync + 'static {
         #[track_caller]
         fn set_up<T>(outcome: Result<T>) -> Self::Setup<T>

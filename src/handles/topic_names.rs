@@ -10,7 +10,7 @@ use crate::model::error::Result;
 use crate::model::ids::{RunId, WorkerId};
 use crate::model::topic::Topic;
 
-/// The names of a test's topics, for a service that makes its topics itself.
+/// The names of a test's topics, for a service that creates its topics itself.
 ///
 /// ```
 /// use rstest_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -19,9 +19,9 @@ use crate::model::topic::Topic;
 /// # let topic_names = kafka.topic_names();
 ///
 /// let audit = topic_names.name("audit");
-/// let consumer = kafka.consumer(&audit); // need not exist yet
+/// let consumer = kafka.consumer(&audit); // the topic need not exist yet
 ///
-/// // The service under test: its first write makes the topic.
+/// // The service under test: its first message creates the topic.
 /// let service: BaseProducer = kafka.producer_config().create().unwrap();
 /// service.send(BaseRecord::to(&audit).key("service").payload("started")).unwrap();
 /// service.flush(std::time::Duration::from_secs(5)).unwrap();
@@ -45,9 +45,10 @@ impl<M: Mode> TopicNames<M> {
     /// If an earlier test on this worker has left the topic, the fence is at its current end offsets.
     ///
     /// # Errors
-    /// [`Error::Name`](crate::Error::Name) before anything is sent; [`Error::State`](crate::Error::State) if the topic cannot be
-    /// recorded in the ledger; [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Broker`](crate::Error::Broker) if the
-    /// broker does not return the end offsets of an existing topic.
+    /// Fails with [`Error::Name`](crate::Error::Name) if the name is invalid, before anything is sent, and with
+    /// [`Error::State`](crate::Error::State) if the topic cannot be recorded in the ledger. Fails with
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Broker`](crate::Error::Broker) if the broker does not return
+    /// the end offsets of an existing topic.
     #[track_caller]
     pub fn name(&self, logical: &str) -> M::Setup<Topic> {
         M::set_up(self.lease.lease().named_topic(logical))
@@ -68,9 +69,9 @@ impl<M: Mode> TopicNames<M> {
         self.lease.lease().names().generation
     }
 
-    /// The name as text: nothing is asked, fenced or kept.
+    /// Returns the topic name as text, without a request, a fence or an entry in the ledger.
     ///
-    /// For this crate's own benchmarks, which count what a name costs.
+    /// This crate's benchmarks use it to measure the cost of a name.
     #[cfg(feature = "__internal")]
     #[doc(hidden)]
     pub fn text(&self, logical: &str) -> Result<String> {

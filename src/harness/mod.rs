@@ -1,4 +1,4 @@
-//! A harness: one configuration, one broker, its workers and its pool.
+//! A harness: one configuration with its broker connection, workers and pool.
 
 mod builder;
 
@@ -13,9 +13,10 @@ use crate::ledger::sweep::{self, Swept};
 use crate::model::error::{OrRaise, Result};
 use crate::report::stats::Stats;
 
-/// One configuration with its own broker connection, workers and pool; for tests that need other than the default one.
+/// One configuration with its own broker connection, workers and pool, for tests that need a configuration
+/// other than the default.
 ///
-/// Building it connects to nothing. The first [`lease`](Self::lease) does.
+/// Building a harness connects to nothing. The first [`lease`](Self::lease) connects to the broker.
 ///
 /// ```
 /// use std::sync::LazyLock;
@@ -30,7 +31,7 @@ use crate::report::stats::Stats;
 ///     RELAY.lease()
 /// }
 /// # fn main() {
-/// # // RELAY reads the environment of whoever runs this, so the example is not run against it.
+/// # // RELAY reads the environment, which this example must not depend on.
 /// # let relay = Harness::builder().topic_prefix("relay-test").partitions(3).embedded_brokers(1).build();
 /// # let kafka = relay.lease();
 /// let events = kafka.topic("events");
@@ -44,55 +45,57 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// A harness to be configured.
+    /// Returns a builder that configures a harness.
     pub fn builder() -> HarnessBuilder {
         HarnessBuilder::default()
     }
 
-    /// The harness behind the crate's own fixtures, configured by the environment alone.
+    /// Returns the harness of the crate's fixtures, which only the environment configures.
     pub fn from_environment() -> &'static Self {
         static DEFAULT: LazyLock<Harness> = LazyLock::new(|| Harness::builder().build());
         &DEFAULT
     }
 
-    /// The lease of the test that runs on this thread: the one that is alive, or a new one.
+    /// Returns the lease of the test that runs on this thread. If the thread has no lease, a new one begins.
     ///
-    /// All leases that one thread takes from a harness while one of them is alive are the same lease, because a test may ask
-    /// for `kafka`, `topic_names` and `consumers`, each by itself. Scenarios that run concurrently on one thread, as futures,
-    /// cannot be told from that and would read each other's messages: give each its own
-    /// [`detached_lease`](Self::detached_lease).
+    /// While a lease is alive, every call on the same thread returns the same lease, because a test may use `kafka`,
+    /// `topic_names` and `consumers` as separate fixtures. Scenarios that run concurrently as futures on one thread would
+    /// share a lease and read each other's messages. Give each scenario its own [`detached_lease`](Self::detached_lease).
     ///
-    /// A runner may use a thread for one test after another. Once a test has failed, or has caught a panic, the next lease
-    /// on its thread is a new one, in the worker's next generation.
+    /// A runner may use a thread for several tests in sequence. After a test has failed or has caught a panic, the next
+    /// lease on its thread is a new lease in the worker's next generation.
     ///
     /// # Panics
-    /// When a setting is not taken or the broker does not answer; [`try_lease`](Self::try_lease) returns that as an error.
+    /// Panics if a setting is invalid or the broker does not respond. Use [`try_lease`](Self::try_lease) to get an error instead.
     #[track_caller]
     pub fn lease(&self) -> Kafka {
         self.try_lease().or_raise()
     }
 
-    /// As [`lease`](Self::lease).
+    /// Returns the lease of the test that runs on this thread, like [`lease`](Self::lease), but returns an error instead of
+    /// panicking.
+    ///
+    /// Each call waits at most the configured timeout. After a connection attempt has failed, each call waits at most 200 ms.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) or [`Error::Name`](crate::Error::Name) for a setting that is not taken, [`Error::Unreachable`](crate::Error::Unreachable) or
-    /// [`Error::Broker`](crate::Error::Broker) when the broker does not answer. Each caller waits for the configured timeout, or
-    /// for 200 ms once it is known that the broker cannot be connected to. [`Error::State`](crate::Error::State) when there is no place for the ledger.
+    /// Returns [`Error::Config`](crate::Error::Config) or [`Error::Name`](crate::Error::Name) if a setting is invalid.
+    /// Returns [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Broker`](crate::Error::Broker) if the broker does
+    /// not respond, and [`Error::State`](crate::Error::State) if there is no directory for the ledger.
     pub fn try_lease(&self) -> Result<Kafka> {
         Lease::of_this_thread(&self.inner).map(Kafka::new)
     }
 
-    /// A lease that belongs to no thread: it has a worker of its own and is never shared.
+    /// Returns a new lease that belongs to no thread. It has its own worker and is never shared.
     ///
-    /// Use it where a test does not have its thread to itself: scenarios that run concurrently on one thread, several cases
-    /// in one test, runners such as cucumber and libtest-mimic. The lease ends when the `Kafka`, and all that it has handed
-    /// out, is dropped, on whatever thread.
+    /// Use it if a test does not have a thread to itself: for scenarios that run concurrently on one thread, for several
+    /// cases in one test, and for runners such as cucumber and libtest-mimic. The lease ends when the `Kafka` and everything
+    /// that it has returned are dropped, on any thread.
     ///
-    /// The lease has failed if one of these is dropped by a panic, or if [`Kafka::mark_failed`] was called. Nothing else
-    /// shows that it has: where the runner turns an `Err` into a failure, or catches a panic while the `Kafka` lives on, as
-    /// cucumber does with its `World`, call `mark_failed`.
+    /// The lease counts as failed if one of these is dropped by a panic, or if [`Kafka::mark_failed`] was called. The crate
+    /// cannot detect any other failure. Call `mark_failed` if the runner turns an `Err` into a failure, or if it catches a
+    /// panic while the `Kafka` stays alive, as cucumber does with its `World`.
     ///
-    /// Several at once on one thread:
+    /// Several leases on one thread:
     ///
     /// ```
     /// # let harness = rstest_kafka::Harness::builder().embedded_brokers(1).build();
@@ -103,11 +106,11 @@ impl Harness {
     /// for (n, kafka) in cases.iter().enumerate() {
     ///     let consumer = kafka.consumer("events");
     ///     assert_eq!(consumer.recv().text(), n.to_string());
-    ///     consumer.assert_empty(); // what the others have sent is on topics of theirs
+    ///     consumer.assert_empty(); // the other leases have sent to other topics
     /// }
     /// ```
     ///
-    /// Scenarios as futures on one thread:
+    /// Scenarios that run as futures on one thread:
     ///
     /// ```
     /// use rstest_kafka::Harness;
@@ -127,29 +130,32 @@ impl Harness {
     /// ```
     ///
     /// # Panics
-    /// As [`lease`](Self::lease); [`try_detached_lease`](Self::try_detached_lease) returns that as an error.
+    /// Panics if a setting is invalid or the broker does not respond. Use [`try_detached_lease`](Self::try_detached_lease) to
+    /// get an error instead.
     #[track_caller]
     pub fn detached_lease(&self) -> Kafka {
         self.try_detached_lease().or_raise()
     }
 
-    /// As [`detached_lease`](Self::detached_lease).
+    /// Returns a new lease that belongs to no thread, like [`detached_lease`](Self::detached_lease), but returns an error
+    /// instead of panicking.
     ///
     /// # Errors
-    /// As [`try_lease`](Self::try_lease).
+    /// Returns the same errors as [`try_lease`](Self::try_lease).
     pub fn try_detached_lease(&self) -> Result<Kafka> {
         Lease::detached(&self.inner).map(Kafka::new)
     }
 
-    /// Deletes what dead runs have left on its cluster: [`sweep`](crate::sweep()), with this harness's configuration.
+    /// Deletes the topics and groups that killed runs have left on the harness's cluster, like [`sweep()`](crate::sweep()).
     ///
     /// # Errors
-    /// As [`sweep`](crate::sweep()).
+    /// Returns the same errors as [`sweep()`](crate::sweep()), and an error if a setting of the harness is invalid.
     pub fn sweep(&self) -> Result<Swept> {
         sweep::with_config(self.inner.config()?)
     }
 
-    /// What it has made, reused and closed so far; all 0 before its first lease.
+    /// Returns how many topics and consumers the harness has created, reused and closed. All counts are 0 before the first
+    /// lease.
     pub fn stats(&self) -> Stats {
         self.inner.stats()
     }
