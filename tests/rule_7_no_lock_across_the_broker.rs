@@ -118,7 +118,7 @@ fn embedded_a_leader_that_does_not_answer_holds_up_only_who_asks_it(
 
 #[rstest]
 #[case::recv(|kafka: &Kafka| drop(kafka.consumer("slow").checked().recv().unwrap_err()))]
-#[case::recv_async(|kafka: &Kafka| {
+#[case::recv_nonblocking(|kafka: &Kafka| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(kafka.consumer("slow").nonblocking().recv()).unwrap_err();
 })]

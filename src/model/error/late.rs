@@ -200,7 +200,7 @@ impl fmt::Display for ReceiveTimeout {
             write!(
                 f,
                 "\n  recv() blocked a thread of a tokio runtime, and the task that should send may need that thread: \
-                 use recv_async().await"
+                 use nonblocking().recv().await"
             )?;
         }
         Ok(())
