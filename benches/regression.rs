@@ -16,13 +16,16 @@ use common::process::Resources;
 use common::raw::{OffsetRoundTrip, Raw};
 use common::report::{Bench, Target};
 use common::{Times, reused};
-use rstest_kafka::{Harness, Request};
+use rstest_kafka::{Harness, Request, TopicSpec};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 const WARM: usize = 100;
 const CASES: usize = 1_000;
+
+/// So many records that a question to librdkafka for each of them shows.
+const MANY: usize = 10_000;
 
 /// What a case itself asks for.
 const OF_A_CASE: [Request; 3] = [Request::Produce, Request::Fetch, Request::ListOffsets];
@@ -140,6 +143,24 @@ fn ratios(check: &mut Check) {
         },
         2.0,
     );
+    // To read up to the end asks librdkafka for positions once a wait, and not at every record.
+    let drain_over_receive = least_of(
+        || {
+            let (mut drains, mut receives) = (Times::default(), Times::default());
+            for _ in 0..3 {
+                // A detached lease has an exclusive topic of its own, whatever else of this thread is alive.
+                let kafka = harness.detached_lease();
+                let topic = kafka.topic(TopicSpec::new("many").exclusive());
+                let (drained, received) = (kafka.consumer(&topic), kafka.consumer(&topic));
+                kafka.send_all(&topic, (0..MANY).map(|_| ("k", "v")));
+                receives.add(|| assert_eq!(received.recv_n(MANY).len(), MANY));
+                drains.add(|| assert_eq!(drained.drain().len(), MANY));
+            }
+            drains.median() / receives.median()
+        },
+        3.0,
+    );
+    check.at_most("drain", "drain of 10,000 records / receive of as many", drain_over_receive, 3.0);
     check.at_most("over_by_hand", "reused case / the same requests by hand", over_by_hand, 2.0);
     drop((raw, offset));
     let fresh = Fresh::new(&harness.lease());

@@ -1,30 +1,33 @@
-//! Faults on demand: a broker for one lease alone, that goes down, is slow and answers with errors when it is told to.
+//! Faults of a private broker: it stops, is slow, or returns errors.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_kafka::{ApiKey as Request, EmbeddedKafka, ErrorCode, Fault};
 
+use super::mode::{Checked, Mode, Panics};
 use crate::lease::LeaseGuard;
-use crate::model::error::{Error, OrRaise, Result};
+use crate::model::error::{Error, Result};
 
-/// The faults of a test's own broker, from [`Kafka::faults`](crate::Kafka::faults): to see how a service takes them.
+/// The faults of a test's private broker, from [`Kafka::faults`](crate::Kafka::faults), to test how a service handles them.
 ///
-/// They are felt by every client of this lease's broker, and by nobody else, and end with the lease. The test's own calls are
-/// requests like the service's, so make topics, consumers and groups before the fault, or choose one that only the service meets:
+/// Every client of the private broker meets the faults, and no other client does. The faults end with the lease. The test's own calls
+/// send requests like the service's, so create topics, consumers and groups before the fault, or choose a request that only the
+/// service sends:
 ///
-/// | the test's call | asks with | refused for a passing reason |
+/// | call of the test | requests | after a temporary error |
 /// |---|---|---|
-/// | a topic, its fence | metadata, [`ListOffsets`](Request::ListOffsets) | asks again until the timeout |
-/// | a consumer, `recv` and its like | [`Fetch`](Request::Fetch) | goes on until the timeout |
+/// | a topic, its fence | metadata, [`ListOffsets`](Request::ListOffsets) | retries until the timeout |
+/// | a consumer, `recv` and similar calls | [`Fetch`](Request::Fetch) | continues until the timeout |
 /// | `drain`, `assert_empty` | [`ListOffsets`](Request::ListOffsets), then [`Fetch`](Request::Fetch) | both of these |
-/// | `send` and its like | [`Produce`](Request::Produce); the first one [`InitProducerId`](Request::InitProducerId) | sends again until the timeout, never twice |
-/// | a group | [`FindCoordinator`](Request::FindCoordinator), [`OffsetCommit`](Request::OffsetCommit) | asks again until the timeout |
-/// | its lag, waiting for it | [`OffsetFetch`](Request::OffsetFetch), [`ListOffsets`](Request::ListOffsets) | asks again until the timeout |
+/// | `send` and similar calls | [`Produce`](Request::Produce); before the first one [`InitProducerId`](Request::InitProducerId) | retries until the timeout, and never sends a message twice |
+/// | a group | [`FindCoordinator`](Request::FindCoordinator), [`OffsetCommit`](Request::OffsetCommit) | retries until the timeout |
+/// | its lag, waiting for it | [`OffsetFetch`](Request::OffsetFetch), [`ListOffsets`](Request::ListOffsets) | retries until the timeout |
 ///
-/// A passing reason is one that a client takes for such: an election, a coordinator that is loading, a lost connection. What is
-/// refused for another, such as a missing right, fails at once.
+/// A client treats some errors as temporary: an election, a coordinator that is loading, a lost connection. After any other error, such as
+/// a missing permission, the call fails at once.
 ///
 /// ```
 /// use rstest_kafka::{ErrorCode, Request};
@@ -38,165 +41,124 @@ use crate::model::error::{Error, OrRaise, Result};
 ///
 /// faults.fail_next(Request::Produce, 2, ErrorCode::NotEnoughReplicas);
 ///
-/// // The service under test: its client tries again, and again.
+/// // The service under test: its client retries.
 /// let mut config = kafka.producer_config();
 /// let service: BaseProducer = config.set("retry.backoff.ms", "10").create().unwrap();
 /// service.send(BaseRecord::to(&orders).key("k").payload("survives")).unwrap();
 /// service.flush(std::time::Duration::from_secs(5)).unwrap();
 ///
 /// assert_eq!(consumer.recv().text(), "survives");
-/// assert_eq!(faults.requests(Request::Produce), 3); // two refused, one taken
+/// assert_eq!(faults.requests(Request::Produce), 3); // two refused, one carried out
 /// ```
 #[must_use = "faults are for the service under test"]
 #[derive(Clone)]
-pub struct Faults {
-    /// The lease goes on, and with it its broker.
-    _lease: LeaseGuard,
+pub struct Faults<M: Mode = Panics> {
+    /// Keeps the lease, and with it the private broker.
+    lease: LeaseGuard,
     broker: Arc<EmbeddedKafka>,
+    mode: PhantomData<M>,
 }
 
-impl Faults {
+impl<M: Mode> Faults<M> {
     pub(crate) fn of(lease: LeaseGuard) -> Result<Self> {
         lease.lease().take_private_broker()?;
-        let own = lease.lease().private_broker().and_then(|own| own.broker().as_embedded().cloned());
-        let broker = own.ok_or_else(|| Error::misuse("this lease has no broker of its own"))?;
-        Ok(Self { _lease: lease, broker })
+        let private = lease.lease().private_broker().and_then(|private| private.broker().as_embedded().cloned());
+        let broker = private.ok_or_else(|| Error::misuse("this lease has no private broker"))?;
+        Ok(Self { lease, broker, mode: PhantomData })
     }
 
-    /// The broker itself: its clock, its logs and groups, and what it has been asked for.
+    /// Returns the same faults with calls that return a `Result`.
+    pub fn checked(&self) -> Faults<Checked> {
+        Faults { lease: self.lease.clone(), broker: Arc::clone(&self.broker), mode: PhantomData }
+    }
+
+    /// Returns the private broker: its clock, its logs and groups, and the requests that it has received.
     pub fn embedded(&self) -> &EmbeddedKafka {
         &self.broker
     }
 
-    /// Takes a broker down, 1 being the first: it closes every connection and refuses new ones, until
+    /// Stops a broker; the first has number 1. It closes every connection and refuses new ones until
     /// [`broker_up`](Self::broker_up).
     ///
-    /// The partitions that it leads go to another of their replicas, and the groups that it coordinates to another broker.
-    /// A partition without another replica has no leader meanwhile.
+    /// Another replica of each partition becomes its leader, and another broker coordinates its groups. A partition without another
+    /// replica has no leader meanwhile.
     ///
-    /// librdkafka closes a consumer that is a member of a group, and does not reach its coordinator, only after
-    /// `session.timeout.ms`, 45 s by default: a test that drops its service while the broker is down gives it a short one.
-    ///
-    /// # Panics
-    /// When there is no such broker; [`try_broker_down`](Self::try_broker_down) returns that as an error.
-    #[track_caller]
-    pub fn broker_down(&self, broker: i32) {
-        self.try_broker_down(broker).or_raise();
-    }
-
-    /// As [`broker_down`](Self::broker_down).
+    /// If a consumer is a member of a group and does not reach its coordinator, librdkafka closes the consumer only after
+    /// `session.timeout.ms`, 45 s by default. Set a short one if the test drops its service while the broker is stopped.
     ///
     /// # Errors
-    /// [`Error::Misuse`] when there is no such broker.
-    pub fn try_broker_down(&self, broker: i32) -> Result<()> {
-        self.broker.broker_down(broker).map_err(refused)
-    }
-
-    /// Brings a broker back, with all that was written to it. Clients find it after their `reconnect.backoff.max.ms` at the
-    /// latest: 10 s for librdkafka's, 500 ms for this crate's.
-    ///
-    /// # Panics
-    /// When there is no such broker; [`try_broker_up`](Self::try_broker_up) returns that as an error.
+    /// [`Error::Misuse`] if there is no such broker.
     #[track_caller]
-    pub fn broker_up(&self, broker: i32) {
-        self.try_broker_up(broker).or_raise();
+    pub fn broker_down(&self, broker: i32) -> M::Setup<()> {
+        finish::<M>(self.broker.broker_down(broker))
     }
 
-    /// As [`broker_up`](Self::broker_up).
+    /// Starts a broker again, with everything that was written to it. Clients find it after their `reconnect.backoff.max.ms` at the
+    /// latest: 10 s by librdkafka's default, 500 ms for this crate's clients.
     ///
     /// # Errors
-    /// [`Error::Misuse`] when there is no such broker.
-    pub fn try_broker_up(&self, broker: i32) -> Result<()> {
-        self.broker.broker_up(broker).map_err(refused)
+    /// [`Error::Misuse`] if there is no such broker.
+    #[track_caller]
+    pub fn broker_up(&self, broker: i32) -> M::Setup<()> {
+        finish::<M>(self.broker.broker_up(broker))
     }
 
-    /// From now on every broker sends each answer so much later; zero ends it.
+    /// Delays every response of every broker by `latency`. Zero ends the delay.
     pub fn latency(&self, latency: Duration) {
         self.broker.latency(latency);
     }
 
-    /// The next `n` requests of a kind, whoever sends them, are answered with this error and not carried out.
+    /// Answers the next `n` requests of a kind with this error, from whichever client, without carrying them out.
     ///
-    /// They come after those that an earlier call has asked for. A Fetch that waits for messages already is not among them.
-    ///
-    /// # Panics
-    /// For a request that the broker does not serve; [`try_fail_next`](Self::try_fail_next) returns that as an error.
-    #[track_caller]
-    pub fn fail_next(&self, request: Request, n: usize, error: ErrorCode) {
-        self.try_fail_next(request, n, error).or_raise();
-    }
-
-    /// As [`fail_next`](Self::fail_next).
+    /// They come after the requests that an earlier call has named. A Fetch that already waits for messages is not one of them.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a request that the broker does not serve, or an error that no broker answers with.
-    pub fn try_fail_next(&self, request: Request, n: usize, error: ErrorCode) -> Result<()> {
-        self.broker.fail(request, n, error).map_err(refused)
-    }
-
-    /// Has something else go wrong: for one client or topic only, with a delay, after the request was carried out, or with the
-    /// connection closed instead of an answer.
-    ///
-    /// # Panics
-    /// For a fault that cannot happen; [`try_fault`](Self::try_fault) returns that as an error.
+    /// [`Error::Misuse`] if the broker does not serve the request, or no broker returns the error.
     #[track_caller]
-    pub fn fault(&self, fault: Fault) {
-        self.try_fault(fault).or_raise();
+    pub fn fail_next(&self, request: Request, n: usize, error: ErrorCode) -> M::Setup<()> {
+        finish::<M>(self.broker.fail(request, n, error))
     }
 
-    /// As [`fault`](Self::fault).
+    /// Injects another fault: for one client or topic only, with a delay, after the request was carried out, or with a closed
+    /// connection in place of a response.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a fault that cannot happen.
-    pub fn try_fault(&self, fault: Fault) -> Result<()> {
-        self.broker.fault(fault).map_err(refused)
-    }
-
-    /// From now on metadata say this error of a topic, such as [`ErrorCode::LeaderNotAvailable`]; `None` ends it.
-    ///
-    /// # Panics
-    /// For an error that no broker answers with; [`try_topic_error`](Self::try_topic_error) returns that as an error.
+    /// [`Error::Misuse`] if the fault is not possible.
     #[track_caller]
-    pub fn topic_error(&self, topic: &str, error: Option<ErrorCode>) {
-        self.try_topic_error(topic, error).or_raise();
+    pub fn fault(&self, fault: Fault) -> M::Setup<()> {
+        finish::<M>(self.broker.fault(fault))
     }
 
-    /// As [`topic_error`](Self::topic_error).
+    /// Returns this error for a topic in every metadata response, such as [`ErrorCode::LeaderNotAvailable`]. `None` ends it.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for an error that no broker answers with.
-    pub fn try_topic_error(&self, topic: &str, error: Option<ErrorCode>) -> Result<()> {
-        self.broker.topic_error(topic, error).map_err(refused)
+    /// [`Error::Misuse`] if no broker returns the error.
+    #[track_caller]
+    pub fn topic_error(&self, topic: &str, error: Option<ErrorCode>) -> M::Setup<()> {
+        finish::<M>(self.broker.topic_error(topic, error))
     }
 
-    /// How many requests of a kind have come since the broker is there, also those that were answered with an error.
+    /// Returns how many requests of a kind the private broker has received, including requests that it answered with an error.
     pub fn requests(&self, request: Request) -> usize {
         self.broker.requests(request)
     }
 
-    /// Ends every fault: all brokers are up and answer at once, and no error is left to be answered with.
-    ///
-    /// # Panics
-    /// When the port of a broker that was down is taken; [`try_clear`](Self::try_clear) returns that as an error.
-    #[track_caller]
-    pub fn clear(&self) {
-        self.try_clear().or_raise();
-    }
-
-    /// As [`clear`](Self::clear).
+    /// Ends every fault: all brokers run and respond at once, and no error is pending.
     ///
     /// # Errors
-    /// [`Error::Misuse`] when the port of a broker that was down is taken.
-    pub fn try_clear(&self) -> Result<()> {
-        self.broker.clear_faults().map_err(refused)
+    /// [`Error::Misuse`] if the port of a stopped broker is in use.
+    #[track_caller]
+    pub fn clear(&self) -> M::Setup<()> {
+        finish::<M>(self.broker.clear_faults())
     }
 }
 
-fn refused(error: embedded_kafka::Error) -> Error {
-    Error::misuse(format!("{error:?}"))
+#[track_caller]
+fn finish<M: Mode>(outcome: embedded_kafka::Result<()>) -> M::Setup<()> {
+    M::set_up(outcome.map_err(|error| Error::misuse(format!("{error:?}"))))
 }
 
-impl fmt::Debug for Faults {
+impl<M: Mode> fmt::Debug for Faults<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faults").field("broker", &self.broker.bootstrap_servers()).finish_non_exhaustive()
     }

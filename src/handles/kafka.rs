@@ -183,7 +183,7 @@ impl<M: Mode> Kafka<M> {
     /// [`Error::Unsupported`](crate::Error::Unsupported) on a real cluster, which has no faults on demand
     /// ([`Capabilities::faults`]); [`Error::Misuse`](crate::Error::Misuse) after the first topic, message or address.
     #[track_caller]
-    pub fn faults(&self) -> M::Setup<Faults> {
+    pub fn faults(&self) -> M::Setup<Faults<M>> {
         M::set_up(Faults::of(self.lease.clone()))
     }
 

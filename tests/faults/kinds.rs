@@ -51,7 +51,7 @@ fn one_broker_of_three_is_down_and_the_others_answer() {
         faults.clear();
         assert_eq!(brokers(), [1, 2, 3]);
         for unknown in [-1, 0, 4] {
-            let error = faults.try_broker_down(unknown).unwrap_err().to_string();
+            let error = faults.checked().broker_down(unknown).unwrap_err().to_string();
             assert!(error.contains(&format!("stop broker {unknown}")) && error.contains("1 to 3"), "{error}");
         }
         assert_eq!(brokers(), [1, 2, 3], "and none of them took all down");
@@ -262,10 +262,10 @@ fn an_error_that_no_broker_answers_with_is_refused() {
     let harness = builder().build();
     lease(&harness, |kafka| {
         let faults = kafka.faults();
-        let error = faults.try_fail_next(Request::Produce, 1, ErrorCode::Unknown(-195)).unwrap_err();
+        let error = faults.checked().fail_next(Request::Produce, 1, ErrorCode::Unknown(-195)).unwrap_err();
         assert!(matches!(error, Error::Misuse { .. }), "{error}");
         assert!(error.to_string().contains("-195"), "{error}");
-        assert!(faults.try_topic_error("events", Some(ErrorCode::Unknown(-195))).is_err());
+        assert!(faults.checked().topic_error("events", Some(ErrorCode::Unknown(-195))).is_err());
         round_trip(&kafka, "untouched");
     });
 }

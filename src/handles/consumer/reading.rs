@@ -15,7 +15,7 @@ use crate::model::error::codes::{is_passing, is_unknown_topic};
 use crate::model::error::{Error, Result};
 use crate::model::record::Record;
 use crate::model::topic::TopicNow;
-use crate::sync::wait::{self, Calls, Deadline};
+use crate::sync::wait::{Calls, Deadline};
 
 /// What comes out of a consumer.
 enum Event {
@@ -95,7 +95,7 @@ impl LeasedConsumer {
         self.reassign(&starts)?;
         // The first report of an end comes from a fetch that began after the offsets were known.
         let mut read = Vec::new();
-        match wait::timeout(self.read_to(&ends, &mut read), deadline).await {
+        match calls.timeout(self.read_to(&ends, &mut read), deadline).await {
             Some(outcome) => outcome.map(|()| !read.is_empty()),
             None => Ok(true),
         }
